@@ -1,0 +1,44 @@
+/**
+ * Keys that must be destroyable. Stands outside the ledger, encrypted under the master key of the deployment.
+ * Keys are handed out as bytes and never logged. `test/conformance/keyring.ts` is the contract as tests.
+ */
+export interface Keyring {
+  /**
+   * Key that seals the payloads of a subject on a day (UTC, `YYYY-MM-DD`): HKDF of the subject's root key. Synchronous
+   * and cached; a new subject's root key is only in memory until {@link sync}.
+   *
+   * @throws SealtrailError `KEY_DESTROYED` after {@link destroySubject}.
+   */
+  sealingKey(logId: string, subjectId: string, day: string): SealingKey
+  /** The key of that id; undefined when it was destroyed or never existed. */
+  openingKey(logId: string, keyId: string): Uint8Array | undefined
+  /** Resolves when every key handed out so far is durable. Called before payloads are put. No-op without new keys. */
+  sync(): Promise<void>
+  /** HMAC key for redaction tokens and value hashes of a log. Never changes. */
+  tokenKey(logId: string): Uint8Array
+  /** HMAC key for dedup digests of a day. @throws `KEY_DESTROYED` when the window has passed. */
+  dedupKey(logId: string, day: string): Uint8Array
+  destroyDedupKeysBefore(logId: string, day: string): Promise<void>
+  /** X25519 key pair of the bus transport of a log: private key as 32 raw bytes, current one last. */
+  transportKeys(logId: string): readonly TransportKey[]
+  /** Chain key of a numbered source, for checking `source.prev`. */
+  sourceChainKey(sourceId: string): Uint8Array | undefined
+  setSourceChainKey(sourceId: string, key: Uint8Array): Promise<void>
+  /** Destroys the root key of a subject; its id stays on the erased list, which a restore consults. */
+  destroySubject(logId: string, subjectId: string): Promise<void>
+  isErased(logId: string, subjectId: string): boolean
+  close(): Promise<void>
+}
+
+export interface SealingKey {
+  /** Short id written into the sealed payload: says which subject and day without naming the subject. */
+  readonly keyId: string
+  /** 32 bytes, AES-256-GCM. */
+  readonly key: Uint8Array
+}
+
+export interface TransportKey {
+  readonly id: string
+  readonly publicKey: Uint8Array
+  readonly privateKey: Uint8Array
+}
