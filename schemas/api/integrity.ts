@@ -1,0 +1,62 @@
+import { z } from 'zod'
+
+export const LogIntegrity = z.strictObject({
+  logId: z.string(),
+  origin: z.string(),
+  verifierKey: z.string(),
+  /** Leaves that are durable. */
+  treeSize: z.int().nonnegative(),
+  root: z.string(),
+  /** Newest signed checkpoint; null before the first. */
+  checkpoint: z
+    .strictObject({
+      size: z.int().positive(),
+      root: z.string(),
+      note: z.string(),
+      signedAt: z.string(),
+    })
+    .nullable(),
+  /** Leaves in the columnar store, and leaves that the detectors have passed. */
+  indexed: z.int().nonnegative(),
+  judged: z.int().nonnegative(),
+  /** Comparison of the columnar store with the ledger. */
+  projection: z.strictObject({
+    state: z.enum(['equal', 'checking', 'different', 'unavailable']),
+    checkedUntil: z.int().nonnegative(),
+    checkedAt: z.string().nullable(),
+    firstDifference: z.string().nullable(),
+  }),
+})
+export type LogIntegrity = z.infer<typeof LogIntegrity>
+
+/** `GET /api/v1/integrity`. */
+export const IntegrityReply = z.strictObject({
+  logs: z.array(LogIntegrity),
+  anchors: z.array(z.strictObject({ kind: z.string(), target: z.string(), coveredSize: z.int() })),
+  /** What this deployment cannot detect, in sentences. */
+  notDetected: z.array(z.string()),
+  columnar: z.enum(['ready', 'restarting']),
+  bus: z.strictObject({ kind: z.string(), lag: z.int().nonnegative() }),
+  version: z.string(),
+})
+export type IntegrityReply = z.infer<typeof IntegrityReply>
+
+/**
+ * `POST /api/v1/integrity/verify` with {logId}: recomputes everything from stored bytes. The reply is NDJSON, one
+ * object a line: progress lines, then one result line.
+ */
+export const VerifyProgress = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('progress'), stage: z.string(), done: z.int(), total: z.int() }),
+  z.strictObject({
+    kind: z.literal('result'),
+    ok: z.boolean(),
+    treeSize: z.int(),
+    checkpoints: z.int(),
+    payloads: z.int(),
+    rows: z.int().nullable(),
+    /** First thing that is wrong, named; null when ok. */
+    firstProblem: z.string().nullable(),
+    elapsedMs: z.number(),
+  }),
+])
+export type VerifyProgress = z.infer<typeof VerifyProgress>

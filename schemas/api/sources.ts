@@ -1,0 +1,36 @@
+import { z } from 'zod'
+
+export const SourceRow = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  createdAt: z.string(),
+  revokedAt: z.string().nullable(),
+  /** Expected version for commands on this key. */
+  version: z.int(),
+  lastEventAt: z.string().nullable(),
+  mapped: z.int().nonnegative(),
+  unmapped: z.int().nonnegative(),
+  rejected: z.int().nonnegative(),
+  gaps: z.int().nonnegative(),
+})
+export type SourceRow = z.infer<typeof SourceRow>
+
+/** `GET /api/v1/sources`. */
+export const SourcesReply = z.strictObject({ sources: z.array(SourceRow) })
+export type SourcesReply = z.infer<typeof SourcesReply>
+
+/** `POST /api/v1/source-keys`. */
+export const CreateSourceKeyRequest = z.strictObject({ name: z.string().min(1).max(64) })
+export type CreateSourceKeyRequest = z.infer<typeof CreateSourceKeyRequest>
+
+/** Shown once. `key` is the Bearer for foreign senders; `secret` is for Sealtrail's collectors, which derive the key. */
+export const CreateSourceKeyReply = z.strictObject({
+  id: z.string(),
+  key: z.string(),
+  secret: z.string(),
+})
+export type CreateSourceKeyReply = z.infer<typeof CreateSourceKeyReply>
+
+/** `POST /api/v1/source-keys/:id/revoke`. 409 VERSION_CONFLICT when somebody else changed it first. */
+export const RevokeSourceKeyRequest = z.strictObject({ expectedVersion: z.int() })
+export type RevokeSourceKeyRequest = z.infer<typeof RevokeSourceKeyRequest>
