@@ -1,0 +1,62 @@
+import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
+import type { ObservedEvent } from '../../schemas/event/event.ts'
+import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import { actorOf, type Principal } from './principal.ts'
+
+const coalesceMs = 10 * 60_000
+const maxRemembered = 10_000
+
+/**
+ * Reading is on the record, in the log that was read. Views are coalesced to one leaf an actor and screen in ten
+ * minutes; payload opens and exports stand singly and fail closed: without a leaf there is no answer.
+ */
+export class AccessLog {
+  private readonly appender: LedgerAppender
+  private readonly clock: () => number
+  private readonly lastAtMs = new Map<string, number>()
+
+  constructor(appender: LedgerAppender, clock: () => number) {
+    this.appender = appender
+    this.clock = clock
+  }
+
+  /** One leaf for a screen, at most every ten minutes. Resolves when it is durable, or at once when coalesced. */
+  async viewed(principal: Principal, logId: string, screen: string): Promise<void> {
+    await this.once(principal, logId, 'view', screen)
+  }
+
+  /** One leaf for an opened payload. Reloading the same event within ten minutes is the same opening. */
+  async opened(principal: Principal, logId: string, eventId: string): Promise<void> {
+    await this.once(principal, logId, 'payload.open', eventId)
+  }
+
+  private async once(principal: Principal, logId: string, action: string, target: string): Promise<void> {
+    const now = this.clock()
+    const key = JSON.stringify([actorOf(principal), logId, action, target])
+    const last = this.lastAtMs.get(key)
+    if (last !== undefined && now - last < coalesceMs) return
+    await this.appender.append(logId, [accessEvent(principal, action, target, now)])
+    if (this.lastAtMs.size >= maxRemembered) this.lastAtMs.clear()
+    this.lastAtMs.set(key, now)
+  }
+}
+
+/** An event of class `access`: who read what. */
+export function accessEvent(
+  principal: Principal,
+  action: string,
+  target: string,
+  nowMs: number,
+): ObservedEvent {
+  const now = timestampFromMs(nowMs)
+  return {
+    'event.class': 'access',
+    'record.disposition': 'mapped',
+    'source.id': 'sealtrail',
+    'time.occurred': now,
+    'time.observed': now,
+    'admin.action': action,
+    'admin.target': target,
+    'admin.actor': actorOf(principal),
+  }
+}

@@ -1,0 +1,50 @@
+import type { Logger } from 'pino'
+import type { LedgerReader } from '../../ledger/committed.ts'
+import type { Control } from '../../ledger/control/control.ts'
+import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
+import type { LedgerStorage } from '../../ledger/ledger-storage.ts'
+import type { PayloadStore } from '../../ledger/payload-store.ts'
+import type { Signer } from '../../ledger/signer.ts'
+import type { Keyring } from '../../ledger/keyring.ts'
+import type { IntegrityReply, LogIntegrity, VerifyProgress } from '../../schemas/api/integrity.ts'
+import type { HashReader } from '../../schemas/tlog/merkle.ts'
+import type { ColumnarClient } from '../store/columnar-client.ts'
+import type { SessionStore } from './session-store.ts'
+
+/** The tree of a log as the API needs it for proofs. */
+export type LogTree = HashReader & { readonly size: number }
+
+/** Everything that routes use, wired in cli/. */
+export interface ApiContext {
+  readonly version: string
+  readonly clock: () => number
+  readonly logger: Logger
+  /** The tenant's log that people read; `_system` is reached by admins. */
+  readonly logId: string
+  readonly control: Control
+  readonly sessions: SessionStore
+  readonly reader: LedgerReader
+  readonly storage: LedgerStorage
+  readonly payloads: PayloadStore
+  readonly keyring: Keyring
+  readonly signer: Signer
+  readonly appender: LedgerAppender
+  readonly columnar: ColumnarClient
+  tree(logId: string): LogTree
+  /** RFC 6962 root over all durable leaves. */
+  root(logId: string): Uint8Array
+  /** Leaves of a log that are in the columnar store. */
+  indexed(logId: string): number
+  /** Leaves of a log that the detectors have passed. */
+  judged(logId: string): number
+  /** Resolves when the columnar store reached the tree size, or the time is over. */
+  waitUntilIndexed(logId: string, treeSize: number, timeoutMs: number): Promise<boolean>
+  projection(logId: string): LogIntegrity['projection']
+  columnarState(): IntegrityReply['columnar']
+  bus(): Promise<IntegrityReply['bus']>
+  /** Recomputes a log from stored bytes. */
+  verify(logId: string): AsyncIterable<VerifyProgress>
+  /** Folder for exports until they are fetched. */
+  readonly exportDirectory: string
+}
+

@@ -1,0 +1,164 @@
+import cookie from '@fastify/cookie'
+import swagger from '@fastify/swagger'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod'
+import { SealtrailError } from '../../schemas/errors.ts'
+import { AccessLog } from './access-log.ts'
+import type { ApiContext } from './api-context.ts'
+import { LoginThrottle } from './login-throttle.ts'
+import { isAdmin, type Principal } from './principal.ts'
+import { problemOf, sendProblem } from './problem-reply.ts'
+import { checkRequestOrigin } from './request-origin.ts'
+import { eventRoutes } from './routes/event-routes.ts'
+import { exportRoutes } from './routes/export-routes.ts'
+import { findingRoutes } from './routes/finding-routes.ts'
+import { integrityRoutes } from './routes/integrity-routes.ts'
+import { schemaRoutes } from './routes/schema-routes.ts'
+import { searchRoutes } from './routes/search-routes.ts'
+import { sessionRoutes } from './routes/session-routes.ts'
+import { sourceRoutes } from './routes/source-routes.ts'
+import { tlogRoutes } from './routes/tlog-routes.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    principal: Principal | undefined
+  }
+}
+
+export const sessionCookie = 'sealtrail_session'
+
+/** How requests on a listener are authenticated. */
+export type ListenerKind =
+  /** TCP: browser sessions by cookie; Host and Origin are checked. */
+  | 'network'
+  /** The Unix socket (named pipe) in the data directory: whoever may open it is the operator. */
+  | 'control'
+
+export type ApiApp = FastifyInstance & { readonly api: ApiContext }
+
+/** What every route module gets. */
+export interface RouteContext extends ApiContext {
+  readonly access: AccessLog
+  readonly throttle: LoginThrottle
+}
+
+/**
+ * The HTTP API, `/api/v1/*` and `/tlog/*`. One Fastify instance a listener; both share the context.
+ *
+ * Authentication happens here, authorisation in each route: {@link requirePrincipal}, {@link requireAdmin}.
+ */
+export async function createApi(
+  context: ApiContext,
+  listener: ListenerKind,
+  allowedHosts: ReadonlySet<string>,
+): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: context.logger,
+    disableRequestLogging: true,
+    bodyLimit: 4 * 1024 * 1024,
+    requestTimeout: 60_000,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 256 },
+  })
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  await app.register(cookie)
+  await app.register(swagger, {
+    openapi: { info: { title: 'Sealtrail', version: context.version } },
+    transform: jsonSchemaTransform,
+  })
+  app.decorateRequest('principal', undefined)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cross-origin-resource-policy': 'same-origin',
+    })
+    if (isOurs(request.url)) reply.header('cache-control', 'no-store')
+    if (listener === 'control') {
+      request.principal = { kind: 'operator', logId: context.logId }
+      return
+    }
+    if (!isReceiver(request.url)) checkRequestOrigin(request, allowedHosts)
+    request.principal = sessionPrincipal(context, request)
+  })
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemOf(error, request.id)
+    if (problem.status >= 500) request.log.error({ err: error, requestId: request.id }, 'request failed')
+    return sendProblem(reply, problem)
+  })
+  const routes: RouteContext = {
+    ...context,
+    access: new AccessLog(context.appender, context.clock),
+    throttle: new LoginThrottle(context.clock),
+  }
+  const typed = app.withTypeProvider<ZodTypeProvider>()
+  for (const register of [
+    sessionRoutes,
+    searchRoutes,
+    eventRoutes,
+    findingRoutes,
+    integrityRoutes,
+    sourceRoutes,
+    exportRoutes,
+    tlogRoutes,
+    schemaRoutes,
+  ]) {
+    register(typed, routes)
+  }
+  return app
+}
+
+export type TypedApp = ReturnType<typeof withTypes>
+function withTypes(app: FastifyInstance) {
+  return app.withTypeProvider<ZodTypeProvider>()
+}
+
+function sessionPrincipal(context: ApiContext, request: FastifyRequest): Principal | undefined {
+  const token = request.cookies[sessionCookie]
+  if (token === undefined) return undefined
+  const userId = context.sessions.userOf(token)
+  if (userId === undefined) return undefined
+  const user = context.control.user(userId)
+  if (user === undefined || user.disabled) return undefined
+  return { kind: 'user', id: user.id, name: user.name, role: user.role, logId: context.logId }
+}
+
+/** The person or operator behind a request. @throws SealtrailError `AUTHENTICATION_REQUIRED` */
+export function requirePrincipal(request: FastifyRequest): Principal {
+  if (request.principal === undefined) {
+    throw new SealtrailError('AUTHENTICATION_REQUIRED', 'this needs a signed-in person', {
+      hint: 'Sign in at /login.',
+    })
+  }
+  return request.principal
+}
+
+/** @throws SealtrailError `AUTHENTICATION_REQUIRED` or `PERMISSION_DENIED` */
+export function requireAdmin(request: FastifyRequest): Principal {
+  const principal = requirePrincipal(request)
+  if (!isAdmin(principal)) {
+    throw new SealtrailError('PERMISSION_DENIED', 'this needs the role admin')
+  }
+  return principal
+}
+
+/** Logs a principal may read: its own, and `_system` for admins. @throws SealtrailError `NOT_FOUND` */
+export function readableLog(principal: Principal, logId: string): string {
+  if (logId === principal.logId || (logId === '_system' && isAdmin(principal))) return logId
+  throw new SealtrailError('NOT_FOUND', 'there is no such log')
+}
+
+function isOurs(url: string): boolean {
+  return url.startsWith('/api/') || url.startsWith('/tlog/')
+}
+
+/** Receivers authenticate by source key in a header, never by cookie: no browser can be made to send one. */
+function isReceiver(url: string): boolean {
+  return url.startsWith('/v1/')
+}

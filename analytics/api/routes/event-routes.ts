@@ -1,0 +1,54 @@
+import { z } from 'zod'
+import { EventDetail } from '../../../schemas/api/event-detail.ts'
+import { findEvent } from '../../queries/find-event.ts'
+import { type RouteContext, requirePrincipal, type TypedApp } from '../api-server.ts'
+import { definitionInForce } from '../definition-in-force.ts'
+import { evidenceOf, tlogProofOf } from '../evidence.ts'
+import { permittedGroups } from '../principal.ts'
+import { abortOnClose } from '../request-abort.ts'
+
+const EventParams = z.strictObject({ eventId: z.uuid() })
+
+/** One event with everything that proves it. */
+export function eventRoutes(app: TypedApp, context: RouteContext): void {
+  app.get(
+    '/api/v1/events/:eventId',
+    { schema: { params: EventParams, response: { 200: EventDetail } } },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      const scope = {
+        logId: principal.logId,
+        groups: permittedGroups(principal),
+        signal: abortOnClose(request),
+      }
+      const row = await findEvent(context.columnar, request.params.eventId, scope)
+      // Fail closed: no answer without the leaf that says who opened it.
+      await context.access.opened(principal, row.logId, row.eventId)
+      const [evidence, definition] = await Promise.all([
+        evidenceOf(context, row.logId, row.leafIndex, scope.groups),
+        definitionInForce(context, row, scope),
+      ])
+      return {
+        row,
+        evidence,
+        definition,
+        observations: [{ leafIndex: row.leafIndex, eventId: row.eventId }],
+      }
+    },
+  )
+
+  app.get(
+    '/api/v1/events/:eventId/tlog-proof',
+    { schema: { params: EventParams } },
+    async (request, reply) => {
+      const principal = requirePrincipal(request)
+      const row = await findEvent(context.columnar, request.params.eventId, {
+        logId: principal.logId,
+        groups: permittedGroups(principal),
+        signal: abortOnClose(request),
+      })
+      const proof = await tlogProofOf(context, row.logId, row.leafIndex)
+      return reply.type('application/json').send(proof)
+    },
+  )
+}

@@ -1,0 +1,40 @@
+import { z } from 'zod'
+import { FindingDetail, FindingsReply, FindingsRequest } from '../../../schemas/api/findings.ts'
+import { findFinding, listFindings } from '../../queries/findings.ts'
+import { type RouteContext, requirePrincipal, type TypedApp } from '../api-server.ts'
+import { permittedGroups } from '../principal.ts'
+import { abortOnClose } from '../request-abort.ts'
+
+const FindingParams = z.strictObject({ findingId: z.string().regex(/^[0-9a-f]{64}$/) })
+
+/** Findings: the list, and one with its explanation and evidence. */
+export function findingRoutes(app: TypedApp, context: RouteContext): void {
+  app.get(
+    '/api/v1/findings',
+    { schema: { querystring: FindingsRequest, response: { 200: FindingsReply } } },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      await context.access.viewed(principal, principal.logId, 'findings')
+      return listFindings(context.columnar, request.query, {
+        logId: principal.logId,
+        groups: permittedGroups(principal),
+        signal: abortOnClose(request),
+      })
+    },
+  )
+
+  app.get(
+    '/api/v1/findings/:findingId',
+    { schema: { params: FindingParams, response: { 200: FindingDetail } } },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      const detail = await findFinding(context.columnar, request.params.findingId, {
+        logId: principal.logId,
+        groups: permittedGroups(principal),
+        signal: abortOnClose(request),
+      })
+      await context.access.opened(principal, principal.logId, detail.finding.eventId)
+      return detail
+    },
+  )
+}

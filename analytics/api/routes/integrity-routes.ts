@@ -1,0 +1,100 @@
+import { Readable } from 'node:stream'
+import { z } from 'zod'
+import { hex } from '../../../schemas/bytes.ts'
+import { ConsistencyReply } from '../../../schemas/api/event-detail.ts'
+import { IntegrityReply, type LogIntegrity } from '../../../schemas/api/integrity.ts'
+import { base64 } from '../../../schemas/bytes.ts'
+import { SealtrailError } from '../../../schemas/errors.ts'
+import { parseCheckpoint } from '../../../schemas/tlog/checkpoint.ts'
+import { consistencyProof } from '../../../schemas/tlog/merkle.ts'
+import { sha256 } from '../../../ledger/sha256.ts'
+import type { ApiContext } from '../api-context.ts'
+import { readableLog, type RouteContext, requirePrincipal, type TypedApp } from '../api-server.ts'
+import { isAdmin } from '../principal.ts'
+
+const ConsistencyRequest = z.strictObject({
+  log: z.string().max(64),
+  old: z.coerce.number().int().nonnegative(),
+  new: z.coerce.number().int().nonnegative(),
+})
+const VerifyRequest = z.strictObject({ logId: z.string().max(64) })
+
+/** What this deployment cannot see without an anchor outside. Said plainly on the Integrity page and in the README. */
+export const notDetected: readonly string[] = [
+  'Whoever holds the data directory and the signing key can put back an older state as a whole, or write a different history from some point on, and sign it. Only a copy of a newer checkpoint elsewhere (your browser, an export, an anchor) contradicts that.',
+  'A proof shows that a record did not change since it was logged. It does not show that the source told the truth.',
+  'Records that never reached a receiver leave no trace here, unless their source numbers what it sends.',
+]
+
+/** Integrity: the state of the logs, consistency proofs, and verification of everything on request. */
+export function integrityRoutes(app: TypedApp, context: RouteContext): void {
+  app.get(
+    '/api/v1/integrity',
+    { schema: { response: { 200: IntegrityReply } } },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      const logIds = isAdmin(principal) ? [principal.logId, '_system'] : [principal.logId]
+      return {
+        logs: await Promise.all(logIds.map((logId) => integrityOf(context, logId))),
+        anchors: [],
+        notDetected: [...notDetected],
+        columnar: context.columnarState(),
+        bus: await context.bus(),
+        version: context.version,
+      }
+    },
+  )
+
+  app.get(
+    '/api/v1/consistency',
+    { schema: { querystring: ConsistencyRequest, response: { 200: ConsistencyReply } } },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      const logId = readableLog(principal, request.query.log)
+      const { old: oldSize, new: newSize } = request.query
+      const tree = context.tree(logId)
+      if (oldSize > newSize || newSize > tree.size) {
+        throw new SealtrailError('NOT_FOUND', `log ${logId} has ${tree.size} leaves, not ${newSize}`)
+      }
+      const hashes =
+        oldSize === 0 || oldSize === newSize ? [] : consistencyProof(tree, sha256, oldSize, newSize)
+      return { logId, oldSize, newSize, hashes: hashes.map(base64) }
+    },
+  )
+
+  app.post('/api/v1/integrity/verify', { schema: { body: VerifyRequest } }, async (request, reply) => {
+    const principal = requirePrincipal(request)
+    const logId = readableLog(principal, request.body.logId)
+    async function* lines(): AsyncIterable<string> {
+      for await (const progress of context.verify(logId)) yield `${JSON.stringify(progress)}\n`
+    }
+    return reply.type('application/x-ndjson').send(Readable.from(lines()))
+  })
+}
+
+async function integrityOf(context: ApiContext, logId: string): Promise<LogIntegrity> {
+  const tree = context.tree(logId)
+  const newest = (await context.storage.checkpointSizes(logId)).at(-1)
+  const note = newest === undefined ? undefined : await context.storage.readCheckpoint(logId, newest)
+  const last = newest === undefined ? undefined : await context.reader.readOne(logId, newest - 1)
+  return {
+    logId,
+    origin: context.signer.origin(logId),
+    verifierKey: await context.signer.verifierKey(logId),
+    treeSize: tree.size,
+    root: hex(context.root(logId)),
+    checkpoint:
+      newest === undefined || note === undefined
+        ? null
+        : {
+            size: newest,
+            root: hex(parseCheckpoint(note.slice(0, note.indexOf('\n\n') + 1)).root),
+            note,
+            // A checkpoint carries no time; the newest leaf under it does.
+            signedAt: last?.event['time.recorded'] ?? '',
+          },
+    indexed: context.indexed(logId),
+    judged: context.judged(logId),
+    projection: context.projection(logId),
+  }
+}

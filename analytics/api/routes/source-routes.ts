@@ -1,0 +1,65 @@
+import { z } from 'zod'
+import {
+  CreateSourceKeyReply,
+  CreateSourceKeyRequest,
+  RevokeSourceKeyRequest,
+  SourcesReply,
+} from '../../../schemas/api/sources.ts'
+import { sourceCounts } from '../../queries/source-counts.ts'
+import { type RouteContext, requireAdmin, requirePrincipal, type TypedApp } from '../api-server.ts'
+import { actorOf, permittedGroups } from '../principal.ts'
+import { abortOnClose } from '../request-abort.ts'
+
+const KeyParams = z.strictObject({ id: z.string().max(64) })
+const Empty = z.strictObject({})
+
+/** Sources and their keys. */
+export function sourceRoutes(app: TypedApp, context: RouteContext): void {
+  app.get('/api/v1/sources', { schema: { response: { 200: SourcesReply } } }, async (request) => {
+    const principal = requirePrincipal(request)
+    const counts = await sourceCounts(context.columnar, {
+      logId: principal.logId,
+      groups: permittedGroups(principal),
+      signal: abortOnClose(request),
+    })
+    const sources = context.control
+      .sourceKeys()
+      .filter((key) => key.logId === principal.logId)
+      .map((key) => ({
+        id: key.id,
+        name: key.name,
+        createdAt: key.createdAt,
+        revokedAt: key.revokedAt ?? null,
+        version: key.version,
+        ...(counts.get(key.id) ?? { lastEventAt: null, mapped: 0, unmapped: 0, rejected: 0, gaps: 0 }),
+      }))
+    return { sources }
+  })
+
+  app.post(
+    '/api/v1/source-keys',
+    { schema: { body: CreateSourceKeyRequest, response: { 200: CreateSourceKeyReply } } },
+    async (request) => {
+      const principal = requireAdmin(request)
+      const created = await context.control.createSourceKey(
+        { name: request.body.name, logId: principal.logId },
+        actorOf(principal),
+      )
+      return { id: created.id, key: created.key, secret: created.secret }
+    },
+  )
+
+  app.post(
+    '/api/v1/source-keys/:id/revoke',
+    { schema: { params: KeyParams, body: RevokeSourceKeyRequest, response: { 200: Empty } } },
+    async (request) => {
+      const principal = requireAdmin(request)
+      await context.control.revokeSourceKey(
+        request.params.id,
+        request.body.expectedVersion,
+        actorOf(principal),
+      )
+      return {}
+    },
+  )
+}
