@@ -1,4 +1,4 @@
-import type { Logger } from 'pino'
+import type { FastifyBaseLogger } from "fastify"
 import type { LedgerReader } from '../../ledger/committed.ts'
 import type { Control } from '../../ledger/control/control.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
@@ -18,7 +18,7 @@ export type LogTree = HashReader & { readonly size: number }
 export interface ApiContext {
   readonly version: string
   readonly clock: () => number
-  readonly logger: Logger
+  readonly logger: FastifyBaseLogger
   /** The tenant's log that people read; `_system` is reached by admins. */
   readonly logId: string
   readonly control: Control

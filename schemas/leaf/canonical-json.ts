@@ -1,0 +1,121 @@
+import { SealtrailError } from '../errors.ts'
+
+export type JsonValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue }
+
+/** Deeper values are refused: the recursion of every reader stays bounded. */
+export const maxJsonDepth = 64
+
+/**
+ * RFC 8785 JSON Canonicalization Scheme: keys sorted by UTF-16 code units, ECMAScript number and string forms.
+ *
+ * @throws SealtrailError `CANONICAL_JSON_INVALID` for lone surrogates, numbers that JSON cannot hold, values that are
+ *   no JSON, and nesting beyond {@link maxJsonDepth}.
+ */
+export function canonicalJson(value: JsonValue): string {
+  return write(value, 0)
+}
+
+function write(value: unknown, depth: number): string {
+  switch (typeof value) {
+    case 'string':
+      return writeString(value)
+    case 'number':
+      if (!Number.isFinite(value)) throw refused(`the number ${value}`)
+      return JSON.stringify(value)
+    case 'boolean':
+      return value ? 'true' : 'false'
+    case 'object':
+      if (value === null) return 'null'
+      if (depth >= maxJsonDepth) throw refused(`nesting beyond ${maxJsonDepth}`)
+      return Array.isArray(value) ? writeArray(value, depth) : writeObject(value, depth)
+    default:
+      throw refused(`a value of type ${typeof value}`)
+  }
+}
+
+function writeString(text: string): string {
+  if (!text.isWellFormed()) throw refused('a lone surrogate')
+  return JSON.stringify(text)
+}
+
+function writeArray(items: readonly unknown[], depth: number): string {
+  let text = '['
+  for (let i = 0; i < items.length; i++) {
+    if (i > 0) text += ','
+    text += write(items[i], depth + 1)
+  }
+  return `${text}]`
+}
+
+function writeObject(object: object, depth: number): string {
+  const prototype: unknown = Object.getPrototypeOf(object)
+  if (prototype !== Object.prototype && prototype !== null) throw refused('an object of a class')
+  const entries = new Map<string, unknown>(Object.entries(object))
+  let text = '{'
+  for (const key of [...entries.keys()].sort()) {
+    if (text.length > 1) text += ','
+    text += `${writeString(key)}:${write(entries.get(key), depth + 1)}`
+  }
+  return `${text}}`
+}
+
+function refused(what: string): SealtrailError {
+  return new SealtrailError('CANONICAL_JSON_INVALID', `${what} has no canonical JSON form`)
+}
+
+/**
+ * First key that stands twice in one object of a valid JSON text; undefined when there is none. Parsers disagree on
+ * which of the two counts, so an attacker could show one value to a tool and another to the record.
+ */
+export function findDuplicateKey(text: string): string | undefined {
+  const scopes: (Set<string> | undefined)[] = []
+  let expectKey = false
+  for (let at = 0; at < text.length; at++) {
+    switch (text[at]) {
+      case '{':
+        scopes.push(new Set())
+        expectKey = true
+        break
+      case '[':
+        scopes.push(undefined)
+        expectKey = false
+        break
+      case '}':
+      case ']':
+        scopes.pop()
+        expectKey = false
+        break
+      case ',':
+        expectKey = scopes.at(-1) !== undefined
+        break
+      case '"': {
+        const from = at
+        at = endOfString(text, at)
+        const keys = scopes.at(-1)
+        if (!expectKey || keys === undefined) break
+        const literal = text.slice(from, at + 1)
+        const key: unknown = literal.includes('\\') ? JSON.parse(literal) : literal.slice(1, -1)
+        if (typeof key === 'string') {
+          if (keys.has(key)) return key
+          keys.add(key)
+        }
+        expectKey = false
+        break
+      }
+    }
+  }
+  return undefined
+}
+
+/** Offset of the closing quote of the string literal that opens at `at`. */
+function endOfString(text: string, at: number): number {
+  let end = at + 1
+  while (end < text.length && text[end] !== '"') end += text[end] === '\\' ? 2 : 1
+  return end
+}
