@@ -1,0 +1,71 @@
+import { type FileHandle, mkdir, open, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { SealtrailError } from '../schemas/errors.ts'
+
+/** The few file operations that durability rests on, so that tests can make each fail before or after its effect. */
+export interface DurableFiles {
+  open(path: string, flags: string, mode: number): Promise<FileHandle>
+  write(handle: FileHandle, bytes: Uint8Array, position: number): Promise<number>
+  sync(handle: FileHandle): Promise<void>
+  syncDirectory(path: string): Promise<void>
+  rename(from: string, to: string): Promise<void>
+}
+
+export const nodeFiles: DurableFiles = {
+  open: (path, flags, mode) => open(path, flags, mode),
+  async write(handle, bytes, position) {
+    return (await handle.write(bytes, 0, bytes.length, position)).bytesWritten
+  },
+  sync: (handle) => handle.datasync(),
+  async syncDirectory(path) {
+    const handle = await open(path, 'r')
+    try {
+      await handle.sync()
+    } catch (error) {
+      // Windows cannot sync directories; its rename is durable with the file.
+      if (process.platform !== 'win32') throw error
+    } finally {
+      await handle.close()
+    }
+  },
+  rename: (from, to) => rename(from, to),
+}
+
+/** Writes all bytes at a position, however short single writes are. */
+export async function writeFully(
+  files: DurableFiles,
+  handle: FileHandle,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  let done = 0
+  while (done < bytes.length) {
+    const written = await files.write(handle, bytes.subarray(done), position + done)
+    if (written <= 0) throw new SealtrailError('LEDGER_UNAVAILABLE', 'a write made no progress')
+    done += written
+  }
+}
+
+/** Creates a directory and makes its name durable. */
+export async function makeDirectory(files: DurableFiles, path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 })
+  if (first !== undefined) await files.syncDirectory(dirname(path))
+}
+
+/** Replaces a file as a whole: temporary file, fsync, rename, fsync of the directory. */
+export async function replaceFile(
+  files: DurableFiles,
+  path: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const temporary = `${path}.tmp`
+  const handle = await files.open(temporary, 'w', 0o600)
+  try {
+    await writeFully(files, handle, bytes, 0)
+    await files.sync(handle)
+  } finally {
+    await handle.close()
+  }
+  await files.rename(temporary, path)
+  await files.syncDirectory(dirname(path))
+}

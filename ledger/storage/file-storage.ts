@@ -1,0 +1,228 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fromUtf8Strict, utf8 } from '../../schemas/bytes.ts'
+import { SealtrailError } from '../../schemas/errors.ts'
+import { readCheckpoint } from '../../schemas/tlog/checkpoint.ts'
+import { type DurableFiles, makeDirectory, nodeFiles } from '../durable-file.ts'
+import type { LedgerStorage } from '../ledger-storage.ts'
+import { checkLogId } from '../log-id.ts'
+import type { Segment } from '../segment.ts'
+import { FrameLog, type FramePlace } from './frame-log.ts'
+import { decodeSegment, encodeSegment } from './segment-codec.ts'
+
+export interface FileStorageOptions {
+  readonly files?: DurableFiles
+  readonly rotateBytes?: number
+  readonly onRepair?: (message: string) => void
+}
+
+interface StoredLog {
+  readonly segments: FrameLog
+  readonly checkpoints: FrameLog
+  /** First index of each segment, ascending, and where it lies. */
+  readonly fromIndexes: number[]
+  readonly places: FramePlace[]
+  readonly checkpointPlaces: Map<number, FramePlace>
+  readonly checkpointSizes: number[]
+  size: number
+  /** Index of an append that is under way: a second one at the same index has lost. */
+  pendingFrom: number
+}
+
+/**
+ * The embedded ledger: `<directory>/<log>/segments/` and `<directory>/<log>/checkpoints/`, each a {@link FrameLog}.
+ * The caller holds the lock of the data directory.
+ *
+ * @throws SealtrailError `LEDGER_CORRUPT` naming file, offset and leaf index.
+ */
+export async function openFileStorage(
+  directory: string,
+  options: FileStorageOptions = {},
+): Promise<LedgerStorage> {
+  const storage = new FileStorage(directory, options)
+  await makeDirectory(options.files ?? nodeFiles, directory)
+  for (const name of (await readdir(directory)).sort()) {
+    if (existsSync(join(directory, name, 'segments'))) await storage.openLog(name)
+  }
+  return storage
+}
+
+class FileStorage implements LedgerStorage {
+  private readonly directory: string
+  private readonly options: FileStorageOptions
+  private readonly logs = new Map<string, Promise<StoredLog>>()
+
+  constructor(directory: string, options: FileStorageOptions) {
+    this.directory = directory
+    this.options = options
+  }
+
+  openLog(logId: string): Promise<StoredLog> {
+    let log = this.logs.get(logId)
+    if (log === undefined) {
+      log = this.load(checkLogId(logId))
+      this.logs.set(logId, log)
+    }
+    return log
+  }
+
+  async appendSegment(logId: string, segment: Segment): Promise<void> {
+    const log = await this.openLog(logId)
+    const expected = log.pendingFrom
+    if (segment.fromIndex !== expected) {
+      throw new SealtrailError(
+        'LEDGER_CONFLICT',
+        `log ${logId} continues at ${expected}, not at ${segment.fromIndex}`,
+      )
+    }
+    if (segment.nextIndex !== segment.fromIndex + segment.leaves.length || segment.leaves.length === 0) {
+      throw new SealtrailError('LEDGER_CONFLICT', `segment ${segment.fromIndex} of ${logId} miscounts`)
+    }
+    log.pendingFrom = segment.nextIndex
+    const place = await log.segments.append(encodeSegment(segment))
+    log.fromIndexes.push(segment.fromIndex)
+    log.places.push(place)
+    log.size = segment.nextIndex
+  }
+
+  async readSegment(logId: string, fromIndex: number): Promise<Segment | undefined> {
+    const log = await this.known(logId)
+    const at = log === undefined ? -1 : segmentHolding(log.fromIndexes, fromIndex)
+    if (log === undefined || log.fromIndexes[at] !== fromIndex) return undefined
+    return this.segmentAt(logId, log, at)
+  }
+
+  async *readSegments(logId: string, fromIndex: number): AsyncIterable<Segment> {
+    const log = await this.known(logId)
+    if (log === undefined || fromIndex >= log.size) return
+    const until = log.places.length
+    for (let at = Math.max(0, segmentHolding(log.fromIndexes, fromIndex)); at < until; at++) {
+      yield await this.segmentAt(logId, log, at)
+    }
+  }
+
+  async size(logId: string): Promise<number> {
+    return (await this.known(logId))?.size ?? 0
+  }
+
+  async writeCheckpoint(logId: string, size: number, note: string): Promise<void> {
+    const log = await this.openLog(logId)
+    const stored = await this.readCheckpoint(logId, size)
+    if (stored === note) return
+    if (stored !== undefined) {
+      throw new SealtrailError('LEDGER_CONFLICT', `log ${logId} has another checkpoint of size ${size}`)
+    }
+    if (size < (log.checkpointSizes.at(-1) ?? 0)) {
+      throw new SealtrailError('LEDGER_CONFLICT', `log ${logId} has a newer checkpoint than ${size}`)
+    }
+    const place = await log.checkpoints.append(utf8(`{"size":${size}}\n${note}`))
+    log.checkpointPlaces.set(size, place)
+    log.checkpointSizes.push(size)
+  }
+
+  async readCheckpoint(logId: string, size: number): Promise<string | undefined> {
+    const log = await this.known(logId)
+    const place = log?.checkpointPlaces.get(size)
+    if (log === undefined || place === undefined) return undefined
+    const { note } = splitCheckpoint(await log.checkpoints.read(place))
+    return note
+  }
+
+  async checkpointSizes(logId: string): Promise<number[]> {
+    return [...((await this.known(logId))?.checkpointSizes ?? [])]
+  }
+
+  async logIds(): Promise<string[]> {
+    const ids: string[] = []
+    for (const [logId, log] of this.logs) if ((await log).size > 0) ids.push(logId)
+    return ids.sort()
+  }
+
+  async close(): Promise<void> {
+    for (const log of this.logs.values()) {
+      const { segments, checkpoints } = await log
+      await segments.close()
+      await checkpoints.close()
+    }
+    this.logs.clear()
+  }
+
+  private async known(logId: string): Promise<StoredLog | undefined> {
+    return this.logs.get(logId)
+  }
+
+  private async segmentAt(logId: string, log: StoredLog, at: number): Promise<Segment> {
+    const place = log.places[at]
+    if (place === undefined) throw corrupt(logId, log.fromIndexes[at] ?? -1, 'is missing')
+    const segment = decodeSegment(await log.segments.read(place))
+    if (segment.fromIndex !== log.fromIndexes[at]) throw corrupt(logId, segment.fromIndex, 'is misplaced')
+    return segment
+  }
+
+  private async load(logId: string): Promise<StoredLog> {
+    const frames = {
+      files: this.options.files ?? nodeFiles,
+      rotateBytes: this.options.rotateBytes ?? 64 * 1024 * 1024,
+      onRepair: this.options.onRepair ?? (() => undefined),
+    }
+    const fromIndexes: number[] = []
+    const places: FramePlace[] = []
+    let size = 0
+    const segments = await FrameLog.open(join(this.directory, logId, 'segments'), frames, (place, content) => {
+      const segment = decodeSegment(content)
+      if (segment.fromIndex !== size) throw corrupt(logId, segment.fromIndex, `does not follow ${size}`)
+      fromIndexes.push(segment.fromIndex)
+      places.push(place)
+      size = segment.nextIndex
+    })
+    const checkpointPlaces = new Map<number, FramePlace>()
+    const checkpointSizes: number[] = []
+    const checkpoints = await FrameLog.open(
+      join(this.directory, logId, 'checkpoints'),
+      frames,
+      (place, content) => {
+        const { size: checkpointSize } = splitCheckpoint(content)
+        checkpointPlaces.set(checkpointSize, place)
+        checkpointSizes.push(checkpointSize)
+      },
+    )
+    return {
+      segments,
+      checkpoints,
+      fromIndexes,
+      places,
+      checkpointPlaces,
+      checkpointSizes,
+      size,
+      pendingFrom: size,
+    }
+  }
+}
+
+/** Position of the segment that holds a leaf index, by binary search; -1 in an empty log. */
+function segmentHolding(fromIndexes: readonly number[], index: number): number {
+  let low = 0
+  let high = fromIndexes.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((fromIndexes[middle] ?? 0) <= index) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}
+
+function splitCheckpoint(content: Uint8Array): { size: number; note: string } {
+  const text = fromUtf8Strict(content)
+  const newline = text.indexOf('\n')
+  const size = /^\{"size":(\d+)\}$/.exec(text.slice(0, newline))?.[1]
+  const note = text.slice(newline + 1)
+  if (size === undefined || readCheckpoint(note).size !== Number(size)) {
+    throw new SealtrailError('LEDGER_CORRUPT', 'a stored checkpoint is damaged')
+  }
+  return { size: Number(size), note }
+}
+
+function corrupt(logId: string, fromIndex: number, what: string): SealtrailError {
+  return new SealtrailError('LEDGER_CORRUPT', `log ${logId}: segment ${fromIndex} ${what}`)
+}
