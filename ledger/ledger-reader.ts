@@ -1,0 +1,101 @@
+import { equal, fromHex } from '../schemas/bytes.ts'
+import { SealtrailError } from '../schemas/errors.ts'
+import { openLeaf, parseLeaf, verifyOpening } from '../schemas/leaf/open-leaf.ts'
+import { leafHash } from '../schemas/tlog/merkle.ts'
+import type { CommittedLeaf, LedgerReader } from './committed.ts'
+import type { Keyring } from './keyring.ts'
+import type { LedgerStorage } from './ledger-storage.ts'
+import type { PayloadStore } from './payload-store.ts'
+import { openPayload } from './payloads/sealed-payload.ts'
+import { sha256 } from './sha256.ts'
+
+export interface LedgerReaderParts {
+  readonly storage: LedgerStorage
+  readonly payloads: PayloadStore
+  readonly keyring: Keyring
+}
+
+/** Reads logs from stored bytes, checking each payload against its leaf. */
+export function createLedgerReader(parts: LedgerReaderParts): LedgerReader {
+  return new StoredLedgerReader(parts)
+}
+
+class StoredLedgerReader implements LedgerReader {
+  private readonly parts: LedgerReaderParts
+
+  constructor(parts: LedgerReaderParts) {
+    this.parts = parts
+  }
+
+  size(logId: string): Promise<number> {
+    return this.parts.storage.size(logId)
+  }
+
+  logIds(): Promise<string[]> {
+    return this.parts.storage.logIds()
+  }
+
+  async *read(logId: string, from: number, until: number): AsyncIterable<readonly CommittedLeaf[]> {
+    if (from >= until) return
+    for await (const segment of this.parts.storage.readSegments(logId, from)) {
+      const first = Math.max(from, segment.fromIndex)
+      const last = Math.min(until, segment.nextIndex)
+      if (first >= last) return
+      const payloads = await this.parts.payloads.getRange(logId, first, last)
+      const leaves: CommittedLeaf[] = []
+      for (let index = first; index < last; index++) {
+        const leaf = segment.leaves[index - segment.fromIndex]
+        if (leaf === undefined) throw new SealtrailError('LEDGER_CORRUPT', `leaf ${index} of ${logId} is missing`)
+        leaves.push(this.openOne(logId, index, leaf, payloads[index - first]))
+      }
+      yield leaves
+      if (segment.nextIndex >= until) return
+    }
+  }
+
+  async readOne(logId: string, index: number): Promise<CommittedLeaf | undefined> {
+    for await (const leaves of this.read(logId, index, index + 1)) return leaves[0]
+    return undefined
+  }
+
+  private openOne(
+    logId: string,
+    index: number,
+    leaf: Uint8Array,
+    payload: Uint8Array | undefined,
+  ): CommittedLeaf {
+    try {
+      return openCommitted(logId, index, leaf, payload, (keyId) =>
+        this.parts.keyring.openingKey(logId, keyId),
+      )
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      throw new SealtrailError('LEDGER_CORRUPT', `leaf ${index} of ${logId}: ${why}`, { cause })
+    }
+  }
+}
+
+/** Opens one leaf with its payload and checks both against the commitments. */
+export function openCommitted(
+  logId: string,
+  index: number,
+  leaf: Uint8Array,
+  payload: Uint8Array | undefined,
+  keyOf: (keyId: string) => Uint8Array | undefined,
+): CommittedLeaf {
+  const parsed = parseLeaf(leaf)
+  const common = { logId, index, leaf, leafHash: leafHash(sha256, leaf) }
+  if (parsed.payload === undefined) return { ...common, event: openLeaf(parsed, []), opened: 'full' }
+  if (payload === undefined) return { ...common, event: openLeaf(parsed, []), opened: 'erased' }
+  if (!equal(sha256(payload), fromHex(parsed.payload.sha256))) {
+    throw new SealtrailError('PAYLOAD_MISSING', 'the payload is not the one that the leaf names')
+  }
+  const openings = openPayload(payload, keyOf)
+  if (openings === 'destroyed') return { ...common, event: openLeaf(parsed, []), opened: 'erased' }
+  for (const opening of openings) {
+    if (!verifyOpening(sha256, parsed, opening)) {
+      throw new SealtrailError('PAYLOAD_MISSING', `group ${opening.group} is not what the leaf commits to`)
+    }
+  }
+  return { ...common, event: openLeaf(parsed, openings), opened: 'full' }
+}

@@ -1,0 +1,128 @@
+import { createCipheriv, createDecipheriv } from 'node:crypto'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
+import { fromUtf8Strict } from '../../schemas/bytes.ts'
+import { SealtrailError } from '../../schemas/errors.ts'
+import { sealedGroups } from '../../schemas/event/fields.ts'
+import { groupSalt, type Opening } from '../../schemas/leaf/leaf.ts'
+import type { SealingKey } from '../keyring.ts'
+import { sha256 } from '../sha256.ts'
+
+/**
+ * Sealed payload v1: one AES-256-GCM ciphertext an event.
+ *
+ * ```
+ * 0x01, uint8 length of the key id, key id (ASCII)    authenticated as additional data
+ * nonce, 12 bytes
+ * ciphertext || tag of: flag (0 plain, 1 raw deflate), then (deflated) seed, 32 bytes, and for each group
+ *   uint8 group number, uint32 big-endian length, UTF-8 canonical JSON of the group
+ * ```
+ *
+ * Compression stands before encryption. The salts of the commitments derive from the seed, so they die with the key.
+ */
+const version = 1
+const nonceBytes = 12
+const tagBytes = 16
+const seedBytes = 32
+const deflateAboveBytes = 1024
+const maxInflatedBytes = 8 * 1024 * 1024
+
+export interface SealRequest {
+  readonly key: SealingKey
+  /** 32 fresh random bytes. */
+  readonly seed: Uint8Array
+  /** 12 fresh random bytes. */
+  readonly nonce: Uint8Array
+  readonly openings: readonly Opening[]
+}
+
+export function sealPayload(request: SealRequest): Uint8Array {
+  const body = encodeBody(request)
+  const deflated = body.length > deflateAboveBytes ? deflateRawSync(body, { level: 1 }) : body
+  const compressed = deflated.length < body.length
+  const header = headerOf(request.key.keyId)
+  const cipher = createCipheriv('aes-256-gcm', request.key.key, request.nonce)
+  cipher.setAAD(header)
+  const flag = Uint8Array.of(compressed ? 1 : 0)
+  return Buffer.concat([
+    header,
+    request.nonce,
+    cipher.update(flag),
+    cipher.update(compressed ? deflated : body),
+    cipher.final(),
+    cipher.getAuthTag(),
+  ])
+}
+
+/**
+ * Openings of a sealed payload; `destroyed` when its key is gone.
+ *
+ * @throws SealtrailError `PAYLOAD_MISSING` when the bytes do not authenticate or do not decode.
+ */
+export function openPayload(
+  bytes: Uint8Array,
+  keyOf: (keyId: string) => Uint8Array | undefined,
+): Opening[] | 'destroyed' {
+  const keyIdBytes = bytes[1] ?? 0
+  const headerBytes = 2 + keyIdBytes
+  const bodyAt = headerBytes + nonceBytes
+  if (bytes[0] !== version || bytes.length < bodyAt + 1 + tagBytes) throw damaged('is malformed')
+  const header = bytes.subarray(0, headerBytes)
+  const key = keyOf(Buffer.from(header.subarray(2)).toString('ascii'))
+  if (key === undefined) return 'destroyed'
+  let plain: Buffer
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(headerBytes, bodyAt))
+    decipher.setAAD(header)
+    decipher.setAuthTag(bytes.subarray(bytes.length - tagBytes))
+    plain = Buffer.concat([
+      decipher.update(bytes.subarray(bodyAt, bytes.length - tagBytes)),
+      decipher.final(),
+    ])
+  } catch (cause) {
+    throw damaged('does not authenticate', cause)
+  }
+  const body = plain.subarray(1)
+  return decodeBody(
+    plain[0] === 1 ? inflateRawSync(body, { maxOutputLength: maxInflatedBytes }) : body,
+  )
+}
+
+function headerOf(keyId: string): Uint8Array {
+  const id = Buffer.from(keyId, 'ascii')
+  return Buffer.concat([Uint8Array.of(version, id.length), id])
+}
+
+function encodeBody(request: SealRequest): Uint8Array {
+  const parts: Uint8Array[] = [request.seed]
+  for (const opening of request.openings) {
+    const text = Buffer.from(opening.plaintext, 'utf8')
+    const prefix = Buffer.alloc(5)
+    prefix.writeUInt8(sealedGroups.indexOf(opening.group), 0)
+    prefix.writeUInt32BE(text.length, 1)
+    parts.push(prefix, text)
+  }
+  return Buffer.concat(parts)
+}
+
+function decodeBody(body: Buffer): Opening[] {
+  const seed = body.subarray(0, seedBytes)
+  const openings: Opening[] = []
+  let at = seedBytes
+  while (at < body.length) {
+    if (at + 5 > body.length) throw damaged('ends early')
+    const group = sealedGroups[body.readUInt8(at)]
+    const until = at + 5 + body.readUInt32BE(at + 1)
+    if (group === undefined || until > body.length) throw damaged('is malformed')
+    openings.push({
+      group,
+      salt: groupSalt(sha256, seed, group),
+      plaintext: fromUtf8Strict(body.subarray(at + 5, until)),
+    })
+    at = until
+  }
+  return openings
+}
+
+function damaged(what: string, cause?: unknown): SealtrailError {
+  return new SealtrailError('PAYLOAD_MISSING', `a sealed payload ${what}`, { cause })
+}

@@ -1,0 +1,195 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  sign,
+} from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { equal, fromHex, hex } from '../../schemas/bytes.ts'
+import { SealtrailError } from '../../schemas/errors.ts'
+import { formatCheckpoint } from '../../schemas/tlog/checkpoint.ts'
+import { emptyRoot, verifyConsistency } from '../../schemas/tlog/merkle.ts'
+import { formatVerifierKey, keyId, signNote } from '../../schemas/tlog/note.ts'
+import { type DurableFiles, makeDirectory, nodeFiles, replaceFile } from '../durable-file.ts'
+import { checkLogId } from '../log-id.ts'
+import { sha256 } from '../sha256.ts'
+import type { Signer } from '../signer.ts'
+
+const Signed = z.strictObject({ size: z.int().nonnegative(), root: z.string().regex(/^[0-9a-f]{64}$/) })
+
+interface LogKey {
+  readonly privateKey: KeyObject
+  readonly publicKey: Uint8Array
+}
+
+/**
+ * Signer with its state in files: `<log>.key` (Ed25519 seed, AES-256-GCM under the master key), `<log>.vkey` (public),
+ * `<log>.signed` (last size and root, synced before each signature), and `deployment`, the first part of every origin.
+ */
+export async function openFileSigner(
+  directory: string,
+  masterKey: Uint8Array,
+  files: DurableFiles = nodeFiles,
+): Promise<Signer> {
+  await makeDirectory(files, directory)
+  const path = join(directory, 'deployment')
+  if (!existsSync(path)) {
+    await replaceFile(files, path, Buffer.from(`sealtrail-${hex(randomBytes(8))}\n`))
+  }
+  const deployment = (await readFile(path, 'utf8')).trim()
+  return new FileSigner(directory, deployment, masterKey, files)
+}
+
+class FileSigner implements Signer {
+  private readonly directory: string
+  private readonly deployment: string
+  private readonly files: DurableFiles
+  private readonly wrapKey: Uint8Array
+  private readonly keys = new Map<string, Promise<LogKey>>()
+  private turn: Promise<unknown> = Promise.resolve()
+
+  constructor(directory: string, deployment: string, masterKey: Uint8Array, files: DurableFiles) {
+    this.directory = directory
+    this.deployment = deployment
+    this.files = files
+    this.wrapKey = Buffer.from(hkdfSync('sha256', masterKey, new Uint8Array(), 'sealtrail/signer/v1', 32))
+  }
+
+  origin(logId: string): string {
+    return `${this.deployment}/${checkLogId(logId)}`
+  }
+
+  async verifierKey(logId: string): Promise<string> {
+    return formatVerifierKey(sha256, this.origin(logId), (await this.key(logId)).publicKey)
+  }
+
+  sign(
+    logId: string,
+    size: number,
+    root: Uint8Array,
+    consistency: readonly Uint8Array[],
+  ): Promise<string> {
+    // One at a time: two signatures must never be decided on the same stored state.
+    const next = this.turn.then(() => this.signNow(logId, size, root, consistency))
+    this.turn = next.catch(() => undefined)
+    return next
+  }
+
+  async lastSigned(logId: string): Promise<{ size: number; root: Uint8Array } | undefined> {
+    const path = join(this.directory, `${checkLogId(logId)}.signed`)
+    if (!existsSync(path)) return undefined
+    const { size, root } = Signed.parse(JSON.parse(await readFile(path, 'utf8')))
+    return { size, root: fromHex(root) }
+  }
+
+  async close(): Promise<void> {
+    await this.turn
+  }
+
+  private async signNow(
+    logId: string,
+    size: number,
+    root: Uint8Array,
+    consistency: readonly Uint8Array[],
+  ): Promise<string> {
+    const last = (await this.lastSigned(logId)) ?? { size: 0, root: emptyRoot(sha256) }
+    if (size < last.size) {
+      throw refused(logId, `size ${size} is below ${last.size}, which was signed before: this log was rolled back`)
+    }
+    if (size === last.size && !equal(root, last.root)) {
+      throw refused(logId, `size ${size} was signed with another root: this log has forked`)
+    }
+    const consistent = verifyConsistency(sha256, {
+      oldSize: last.size,
+      oldRoot: last.root,
+      newSize: size,
+      newRoot: root,
+      proof: consistency,
+    })
+    if (!consistent) throw refused(logId, `size ${size} does not continue the signed size ${last.size}`)
+    const { privateKey, publicKey } = await this.key(logId)
+    if (size > last.size) {
+      const state = Buffer.from(JSON.stringify({ size, root: hex(root) }))
+      await replaceFile(this.files, join(this.directory, `${logId}.signed`), state)
+    }
+    const origin = this.origin(logId)
+    return signNote(
+      formatCheckpoint({ origin, size, root }),
+      origin,
+      keyId(sha256, origin, publicKey),
+      (message) => sign(null, message, privateKey),
+    )
+  }
+
+  private key(logId: string): Promise<LogKey> {
+    let key = this.keys.get(logId)
+    if (key === undefined) {
+      key = this.loadKey(checkLogId(logId))
+      this.keys.set(logId, key)
+    }
+    return key
+  }
+
+  private async loadKey(logId: string): Promise<LogKey> {
+    const path = join(this.directory, `${logId}.key`)
+    if (!existsSync(path)) {
+      if ((await this.lastSigned(logId)) !== undefined) {
+        throw refused(logId, 'the signing key is gone although this log was signed before')
+      }
+      const { privateKey } = generateKeyPairSync('ed25519')
+      const seed = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32)
+      await replaceFile(this.files, path, this.wrap(logId, seed))
+      const verifierKey = formatVerifierKey(sha256, this.origin(logId), publicOf(privateKey))
+      await replaceFile(this.files, join(this.directory, `${logId}.vkey`), Buffer.from(`${verifierKey}\n`))
+    }
+    const seed = this.unwrap(logId, await readFile(path))
+    const privateKey = createPrivateKey({
+      key: Buffer.concat([pkcs8Prefix, seed]),
+      format: 'der',
+      type: 'pkcs8',
+    })
+    return { privateKey, publicKey: publicOf(privateKey) }
+  }
+
+  private wrap(logId: string, seed: Uint8Array): Uint8Array {
+    const nonce = randomBytes(12)
+    const cipher = createCipheriv('aes-256-gcm', this.wrapKey, nonce)
+    cipher.setAAD(Buffer.from(logId))
+    return Buffer.concat([nonce, cipher.update(seed), cipher.final(), cipher.getAuthTag()])
+  }
+
+  private unwrap(logId: string, bytes: Uint8Array): Uint8Array {
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', this.wrapKey, bytes.subarray(0, 12))
+      decipher.setAAD(Buffer.from(logId))
+      decipher.setAuthTag(bytes.subarray(-16))
+      return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
+    } catch (cause) {
+      throw new SealtrailError('KEYRING_CORRUPT', `the signing key of ${logId} does not authenticate`, {
+        cause,
+        hint: 'Check that the master key is the one this deployment was made with.',
+      })
+    }
+  }
+}
+
+/** DER prefix of an Ed25519 PKCS #8 private key (RFC 8410). */
+const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+function publicOf(privateKey: KeyObject): Uint8Array {
+  return createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(-32)
+}
+
+function refused(logId: string, why: string): SealtrailError {
+  return new SealtrailError('SIGNER_REFUSED', `log ${logId}: ${why}`, {
+    hint: 'Nothing was signed. Compare with the newest checkpoint you hold elsewhere before you go on.',
+  })
+}
