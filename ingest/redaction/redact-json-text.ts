@@ -1,0 +1,182 @@
+import { redactNamedSecret } from './redact-named-secret.ts'
+import type { RedactionPass } from './redaction-pass.ts'
+import { anyValueKeys, secretNameKind } from './secret-names.ts'
+
+interface Literal {
+  readonly from: number
+  readonly until: number
+  readonly text: string
+}
+
+interface Frame {
+  readonly isArray: boolean
+  /** Kind of secret that every value in here is, because of the name it stands under. */
+  readonly inherited: string | undefined
+  /** Key that the next value of an object stands under. */
+  key: string | undefined
+  /** Set when the object says `{"name": "password", ...}` (headers, OTLP attributes): then `value` is a secret. */
+  named: string | undefined
+  /** Values that stand under `value` of this object, at any depth. */
+  readonly values: Literal[]
+  /** Same, for the enclosing objects whose `value` this frame is in. */
+  readonly outer: readonly Literal[][]
+}
+
+const maxDepth = 512
+const numberToken = /-?\d[\d.eE+-]*/y
+
+/**
+ * Replaces secrets in JSON text and changes nothing else: numbers keep their digits, duplicate keys and white space
+ * stay. Each string literal is decoded first, so that no escape sequence can hide a secret. Tolerates text that is not
+ * JSON: what does not look like a literal is copied.
+ *
+ * @param redactString what to do with the characters of a literal that stands under no secret name.
+ */
+export function redactJsonText(
+  text: string,
+  path: string,
+  pass: RedactionPass,
+  redactString: (text: string) => string,
+): string {
+  const edits = new Map<number, { until: number; text: string }>()
+  const frames: Frame[] = [open(undefined, false)]
+  let at = 0
+  while (at < text.length) {
+    const frame = frames.at(-1)
+    if (frame === undefined) break
+    const char = text.charCodeAt(at)
+    if (char === 0x22) {
+      const until = literalEnd(text, at)
+      readLiteral(frame, at, until)
+      at = until
+    } else if (char === 0x7b || char === 0x5b) {
+      if (frames.length < maxDepth) frames.push(open(frame, char === 0x5b))
+      at++
+    } else if (char === 0x7d || char === 0x5d) {
+      if (frames.length > 1) close(frames.pop())
+      at++
+    } else if (char === 0x2c) {
+      if (!frame.isArray) frame.key = undefined
+      at++
+    } else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
+      at = readNumber(frame, at)
+    } else at++
+  }
+  while (frames.length > 0) close(frames.pop())
+  return apply(text, edits)
+
+  function readLiteral(frame: Frame, from: number, until: number): void {
+    const value = decode(text.slice(from, until))
+    if (!frame.isArray && frame.key === undefined && isKey(text, until)) {
+      frame.key = value
+      const redacted = redactString(value)
+      if (redacted !== value) edit(from, until, redacted)
+      return
+    }
+    if ((frame.key === 'key' || frame.key === 'name') && !frame.isArray) {
+      frame.named ??= secretNameKind(value)
+    }
+    const kind = slotKind(frame)
+    const redacted =
+      kind === undefined ? redactString(value) : redactNamedSecret(value, kind, path, pass)
+    if (redacted !== value) edit(from, until, redacted)
+    remember(frame, { from, until, text: redacted })
+  }
+
+  function readNumber(frame: Frame, from: number): number {
+    numberToken.lastIndex = from
+    const token = numberToken.exec(text)?.[0] ?? text.charAt(from)
+    const until = from + token.length
+    const kind = slotKind(frame)
+    if (kind !== undefined) edit(from, until, redactNamedSecret(token, kind, path, pass))
+    else remember(frame, { from, until, text: token })
+    return until
+  }
+
+  function close(frame: Frame | undefined): void {
+    if (frame?.named === undefined) return
+    for (const { from, until, text: value } of frame.values) {
+      const redacted = redactNamedSecret(value, frame.named, path, pass)
+      if (redacted !== value) edit(from, until, redacted)
+    }
+  }
+
+  function edit(from: number, until: number, replacement: string): void {
+    edits.set(from, { until, text: JSON.stringify(replacement) })
+  }
+}
+
+function open(parent: Frame | undefined, isArray: boolean): Frame {
+  const slot = parent === undefined ? undefined : slotKind(parent)
+  const outer = parent === undefined ? [] : [...parent.outer]
+  // Bounded: more than this many enclosing `value` keys are not followed.
+  if (parent?.key === 'value' && outer.length < 4) outer.push(parent.values)
+  return {
+    isArray,
+    inherited: isArray || (parent?.key !== undefined && slot !== undefined) ? slot : undefined,
+    key: undefined,
+    named: undefined,
+    values: [],
+    outer,
+  }
+}
+
+/** Kind of secret that the value at the current position is, by the names around it. */
+function slotKind(frame: Frame): string | undefined {
+  if (frame.isArray) return frame.inherited
+  if (frame.key === undefined) return undefined
+  const own = secretNameKind(frame.key)
+  if (own !== undefined) return own
+  return frame.inherited !== undefined && anyValueKeys.has(frame.key) ? frame.inherited : undefined
+}
+
+function remember(frame: Frame, literal: Literal): void {
+  if (frame.key === 'value') frame.values.push(literal)
+  for (const values of frame.outer) values.push(literal)
+}
+
+/** Offset after the closing quote of the literal that begins at `from`, or the end of the text. */
+function literalEnd(text: string, from: number): number {
+  for (let at = from + 1; at < text.length; at++) {
+    const char = text.charCodeAt(at)
+    if (char === 0x5c) at++
+    else if (char === 0x22) return at + 1
+  }
+  return text.length
+}
+
+function isKey(text: string, until: number): boolean {
+  for (let at = until; at < text.length; at++) {
+    const char = text.charCodeAt(at)
+    if (char !== 0x20 && char !== 0x09 && char !== 0x0a && char !== 0x0d) return char === 0x3a
+  }
+  return false
+}
+
+/** The characters of a literal; a broken one (cut, raw control characters) is read leniently. */
+function decode(literal: string): string {
+  try {
+    const value: unknown = JSON.parse(literal)
+    if (typeof value === 'string') return value
+  } catch {
+    // read below
+  }
+  return literal
+    .slice(1)
+    .replace(/"$/, '')
+    .replace(/\\u([0-9a-fA-F]{4})|\\(.)/gs, (_, hex: string | undefined, char = '') =>
+      hex === undefined ? char : String.fromCharCode(Number.parseInt(hex, 16)),
+    )
+}
+
+function apply(text: string, edits: ReadonlyMap<number, { until: number; text: string }>): string {
+  if (edits.size === 0) return text
+  const parts: string[] = []
+  let copied = 0
+  for (const [from, edit] of [...edits].sort(([a], [b]) => a - b)) {
+    parts.push(text.slice(copied, from), edit.text)
+    copied = edit.until
+  }
+  parts.push(text.slice(copied))
+  return parts.join('')
+}

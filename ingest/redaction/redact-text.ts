@@ -1,0 +1,83 @@
+import { redactJsonText } from './redact-json-text.ts'
+import { isMarker, markers } from './redaction-marker.ts'
+import type { RedactionPass } from './redaction-pass.ts'
+import { mayHoldSecret } from './secret-prefilter.ts'
+import { type SecretRule, secretRules } from './secret-rules.ts'
+
+/** Longer text is not scanned but replaced as a whole: a request is at most 4 MiB, so this is a bound, not a case. */
+export const maxScanLength = 4 * 1024 * 1024 + 64 * 1024
+/** JSON inside a string inside JSON ... is opened this deep; below it the text rules apply. */
+const maxJsonNesting = 8
+
+/** Replaces every secret in a text. JSON text stays JSON. Returns the same string when there is none. */
+export function redactText(text: string, path: string, pass: RedactionPass, nesting = 0): string {
+  if (text.length > maxScanLength) return pass.replace(path, 'oversize', text.slice(0, 1024))
+  if (!mayHoldSecret(text)) return text
+  if (nesting < maxJsonNesting && looksLikeJson(text)) {
+    const redacted = redactJsonText(text, path, pass, (inner) =>
+      redactText(inner, path, pass, nesting + 1),
+    )
+    // In broken JSON, secrets can also stand outside of every string literal.
+    return isJson(redacted) ? redacted : applyRules(redacted, path, pass)
+  }
+  return applyRules(text, path, pass)
+}
+
+function looksLikeJson(text: string): boolean {
+  return /^\s{0,256}[[{"]/.test(text)
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The text is handled in pieces, so that no rule reads a marker that an earlier rule, or a collector, has written. */
+function applyRules(text: string, path: string, pass: RedactionPass): string {
+  let pieces = text.includes('[redacted:') ? text.split(markers) : [text]
+  let changed = false
+  for (const rule of secretRules) {
+    if (!rule.when.test(text)) continue
+    const next = pieces.flatMap((piece) =>
+      isMarker(piece) ? piece : applyRule(rule, piece, path, pass),
+    )
+    if (next.length !== pieces.length) {
+      pieces = next
+      changed = true
+    }
+  }
+  return changed ? pieces.join('') : text
+}
+
+/** The piece cut into what is kept and markers; a list of one when there was nothing to replace. */
+function applyRule(rule: SecretRule, text: string, path: string, pass: RedactionPass): string[] {
+  const pattern = new RegExp(rule.pattern)
+  const parts: string[] = []
+  let copied = 0
+  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+    const span =
+      rule.secret === undefined ? { from: 0, until: match[0].length } : rule.secret(match)
+    const secret = span === undefined ? '' : match[0].slice(span.from, span.until)
+    if (span === undefined || secret === '') {
+      // Nothing here, but what the match ran over may begin another one.
+      pattern.lastIndex = match.index + Math.max(1, firstGroupEnd(match))
+      continue
+    }
+    parts.push(
+      text.slice(copied, match.index + span.from),
+      pass.replace(path, span.kind ?? rule.kind, secret),
+    )
+    copied = match.index + span.until
+    pattern.lastIndex = Math.max(copied, match.index + 1)
+  }
+  return parts.length === 0 ? [text] : [...parts, text.slice(copied)]
+}
+
+function firstGroupEnd(match: RegExpExecArray): number {
+  const group = match[1]
+  return group !== undefined && match[0].startsWith(group) ? group.length : 1
+}

@@ -1,0 +1,294 @@
+import type { SecretKind } from './secret-names.ts'
+
+/**
+ * One way to find secrets in free text. Every pattern runs in linear time: quantifiers are bounded and never nested,
+ * and each pattern either starts with a literal or is guarded by a lookbehind for its own character class, so that
+ * no character is scanned from more than a constant number of starting points.
+ */
+export interface SecretRule {
+  readonly kind: SecretKind
+  /** Cheap test that must hold before `pattern` runs. */
+  readonly when: RegExp
+  readonly pattern: RegExp
+  /**
+   * Given a match, the secret inside it: the text is kept up to `from` and after `until` (offsets into the match).
+   * Undefined when the match is no secret. Default: the whole match.
+   */
+  readonly secret?: (match: RegExpExecArray) => SecretSpan | undefined
+}
+
+export interface SecretSpan {
+  readonly from: number
+  readonly until: number
+  readonly kind?: SecretKind
+}
+
+/** One word that says a value is a placeholder or a remark, not a secret. */
+const remark =
+  /^(?:null|none|nil|true|false|undefined|required|optional|missing|invalid|expired|revoked|empty|string|number|boolean|object|hidden|masked|redacted|unset|unknown|incorrect|wrong|must|not|is|was|the|for|and|has|cannot|n\/a|\*{2,}.*|x{3,}|\.{3,}|-+|_+|\[redacted.*|<[^>]*>?|\$\{.*|\{\{.*|\$[A-Z_]+|%[A-Z_]+%?)$/i
+
+export function isRemark(value: string): boolean {
+  return remark.test(value.length > 64 ? value.slice(0, 64) : value)
+}
+
+/** True for text that no ordinary word looks like: a digit, or capitals after the first letter among small ones. */
+function looksRandom(value: string): boolean {
+  return /\d/.test(value) || (/[a-z]/.test(value) && /.[A-Z]/.test(value))
+}
+
+function tail(match: RegExpExecArray, secret: string | undefined): SecretSpan | undefined {
+  if (secret === undefined) return undefined
+  const whole = match[0]
+  return { from: whole.length - secret.length, until: whole.length }
+}
+
+const keyword = String.raw`pass(?:word|wd|phrase|code)s?|pwd|secret|token|api[_\- ]?key|private[_-]?key|access[_-]?key|secret[_-]?key|account[_-]?key|signing[_-]?key|encryption[_-]?key|master[_-]?key|subscription[_-]?key|auth[_-]?key|credentials?|connection[_-]?string`
+const quoted = String.raw`\\{0,7}"([^"\r\n]{1,4096})|\\{0,7}'([^'\r\n]{1,4096})|\\{0,7}${'`'}([^${'`'}\r\n]{1,4096})`
+const bare = String.raw`([^\s"'${'`'},;&<>\\]{1,2048})`
+
+/** `key=value`, `key: value`, `"key": "value"` (quotes escaped up to three times). */
+const keyValue = new RegExp(
+  String.raw`(${keyword})(\\{0,7}["'${'`'}\]]{0,2}[ \t]{0,8}(?::=|=>|[:=])[ \t]{0,8})(?:${quoted}|${bare})`,
+  'gi',
+)
+/** `--password value`, as tools that run commands get it. */
+const commandFlag = new RegExp(
+  String.raw`--[\w-]{0,32}?(${keyword})([ \t]{1,8})(?:${quoted}|${bare})`,
+  'gi',
+)
+/** `the password is value`. */
+const prose =
+  /(pass(?:word|phrase|code)|pwd|secret|token)([ \t]{1,8}is[ \t]{1,8})(?:"([^"\r\n]{1,4096})|'([^'\r\n]{1,4096})|`([^`\r\n]{1,4096})|([^\s"'`,;&<>\\]{1,2048}))/gi
+
+const harmlessBefore =
+  /(?:progress|page|next|previous|continuation|sync|cursor|start|end|stop|pagination)[_-]?$/i
+
+/** Reads a match of the three patterns above: (key)(separator)(value in one of four quotings). */
+function assignedSecret(match: RegExpExecArray): SecretSpan | undefined {
+  const [whole, key = '', , double, single, tick, unquoted] = match
+  const quotedValue = double ?? single ?? tick
+  const value = quotedValue ?? unquoted ?? ''
+  const start = whole.length - value.length
+  if (/^token$/i.test(key)) {
+    const before = match.input.slice(Math.max(0, match.index - 14), match.index)
+    if (harmlessBefore.test(before)) return undefined
+  }
+  // A quoted value inside escaped JSON ends with the backslashes of the closing quote.
+  const trimmed =
+    quotedValue === undefined
+      ? value.replace(/[)\]}.,;:!?]{1,8}$/, '')
+      : value.replace(/\\{1,7}$/, '')
+  if (trimmed === '' || isRemark(trimmed)) return undefined
+  return { from: start, until: start + trimmed.length, kind: kindOfKeyword(key) }
+}
+
+function kindOfKeyword(key: string): SecretKind {
+  if (/^p(?:ass|wd)/i.test(key)) return 'password'
+  if (/token/i.test(key)) return 'token'
+  return /api/i.test(key) ? 'api-key' : 'secret'
+}
+
+function keyValueSecret(match: RegExpExecArray): SecretSpan | undefined {
+  const span = assignedSecret(match)
+  const [, key = '', separator = ''] = match
+  const unquoted = match[6]
+  if (span === undefined || unquoted === undefined || kindOfKeyword(key) === 'password') return span
+  // `Invalid token: check the docs` is prose; `token: a1b2c3` is not.
+  const isProse = /:[ \t]/.test(separator) && unquoted.length < 20 && !looksRandom(unquoted)
+  return isProse ? undefined : span
+}
+
+function flagSecret(match: RegExpExecArray): SecretSpan | undefined {
+  const value = match[3] ?? match[4] ?? match[5] ?? match[6] ?? ''
+  return value.startsWith('-') ? undefined : assignedSecret(match)
+}
+
+/** `the password is wrong` names none: a digit or mixed case must be there. */
+function proseSecret(match: RegExpExecArray): SecretSpan | undefined {
+  const value = match[3] ?? match[4] ?? match[5] ?? match[6] ?? ''
+  return looksRandom(value) ? assignedSecret(match) : undefined
+}
+
+function authorizationSecret(match: RegExpExecArray): SecretSpan | undefined {
+  const [, parameters, scheme, alone] = match
+  if (alone === undefined) return tail(match, parameters ?? scheme)
+  return isRemark(alone) || (!looksRandom(alone) && alone.length < 20)
+    ? undefined
+    : tail(match, alone)
+}
+
+function prefixed(prefix: string, body: string, when: RegExp, kind: string): SecretRule {
+  return {
+    kind,
+    when,
+    pattern: new RegExp(`(?<![A-Za-z0-9_])(?:${prefix})${body}`, 'g'),
+  }
+}
+
+/** In order: what spans most text first, free-text key-value last. */
+export const secretRules: readonly SecretRule[] = [
+  {
+    // RFC 7468 section 10, and the older OpenSSL and OpenPGP labels. A key that was cut has no END line.
+    kind: 'private-key',
+    when: /PRIVATE KEY/,
+    pattern:
+      /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^"'<>{}]{0,65536}?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|(?=["'<>{}])|$)/g,
+  },
+  {
+    kind: 'authorization',
+    when: /authorization/i,
+    pattern:
+      /authorization\\{0,7}["'`\]]{0,2}[ \t]{0,8}(?:=>|[:=,])[ \t]{0,8}\\{0,7}["'`[]{0,2}(?:(?:digest|aws4-hmac-sha256|signature|oauth)[ \t]{1,8}([^\r\n'`]{1,8192})|(?:bearer|basic|token|negotiate|apikey|api-key|splunk|ntlm|key)[ \t]{1,8}([^\s"'`,;\\]{1,8192})|([^\s"'`,;\\]{1,8192}))/gi,
+    secret: authorizationSecret,
+  },
+  {
+    // RFC 6750 section 2.1, RFC 7617. `Bearer realm="..."` is a challenge and holds no secret.
+    kind: 'bearer',
+    when: /bearer|basic[ \t]/i,
+    pattern:
+      /(?<![A-Za-z0-9])(?:bearer|basic)(?:[ \t]{1,8}|%20|\+)([A-Za-z0-9._~+/-]{6,8192}={0,2})(?![\w="])/gi,
+    secret: (match) => {
+      const credentials = match[1] ?? ''
+      return looksRandom(credentials) || credentials.length >= 32
+        ? tail(match, credentials)
+        : undefined
+    },
+  },
+  {
+    // RFC 7519: header and claims are base64url JSON objects; RFC 7516 has five parts.
+    kind: 'jwt',
+    when: /eyJ/,
+    pattern:
+      /(?<![\w-])eyJ[\w-]{8,8192}\.[\w-]{0,32768}(?:\.[\w-]{0,32768})(?:\.[\w-]{0,32768})?(?:\.[\w-]{0,8192})?/g,
+  },
+  {
+    // RFC 3986 section 3.2.1 userinfo: postgres, mysql, mongodb+srv, redis, amqp, https and every other scheme.
+    kind: 'url-password',
+    when: /:\/\/[^\s/"'<>]{1,2048}@/,
+    pattern: /(?<=[a-z0-9]):\/\/([^\s/"'<>:@]{0,256}):([^\s/"'<>]{1,1024})@/gi,
+    secret: (match) => {
+      const password = match[2] ?? ''
+      if (/^\d{1,5}[?#]/.test(password) || isRemark(password)) return undefined
+      const until = match[0].length - 1
+      return { from: until - password.length, until }
+    },
+  },
+  {
+    kind: 'url-password',
+    when: /:\/\/[^\s/"'<>]{20,2048}@/,
+    pattern: /(?<=[a-z0-9]):\/\/([A-Za-z0-9_-]{20,512})@/g,
+    secret: (match) => {
+      const user = match[1] ?? ''
+      if (!looksRandom(user)) return undefined
+      return { from: match[0].length - 1 - user.length, until: match[0].length - 1 }
+    },
+  },
+  {
+    kind: 'url-password',
+    when: /jdbc:oracle/i,
+    pattern: /jdbc:oracle:[a-z]{1,8}:[^\s/@"']{1,128}\/([^\s@"']{1,256})@/gi,
+    secret: (match) => {
+      const password = match[1] ?? ''
+      return { from: match[0].length - 1 - password.length, until: match[0].length - 1 }
+    },
+  },
+  prefixed('AKIA|ASIA|ABIA|ACCA', '[A-Z0-9]{16}(?![A-Za-z0-9])', /A[KSBC][IC]A/, 'aws-key-id'),
+  {
+    // 40 characters of base64 are a secret key only where AWS is the subject; a git hash has no capitals.
+    kind: 'aws-secret',
+    when: /aws|AKIA|ASIA|redacted:aws/i,
+    pattern: /(?<![A-Za-z0-9/+=])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])/g,
+    secret: (match) =>
+      /[A-Z]/.test(match[0]) && /[a-z]/.test(match[0]) && /\d/.test(match[0])
+        ? { from: 0, until: match[0].length }
+        : undefined,
+  },
+  prefixed('AIza', '[A-Za-z0-9_-]{35}', /AIza/, 'gcp-key'),
+  prefixed(String.raw`ya29\.`, '[A-Za-z0-9_.-]{20,2048}', /ya29\./, 'gcp-token'),
+  prefixed('GOCSPX-', '[A-Za-z0-9_-]{20,64}', /GOCSPX-/, 'gcp-secret'),
+  prefixed('1//0', '[A-Za-z0-9_-]{30,512}', /1\/\/0/, 'gcp-token'),
+  {
+    kind: 'azure-key',
+    when: /Key=/i,
+    pattern: /(?:Account|SharedAccess|Shared|Access)Key=([A-Za-z0-9+/%]{16,512}={0,2})/gi,
+    secret: (match) => tail(match, match[1]),
+  },
+  {
+    // Shared access signature of Azure and of signed URLs (S3 X-Amz-Signature, GCS X-Goog-Signature).
+    kind: 'signature',
+    when: /sig(?:nature)?=/i,
+    pattern:
+      /(?:[?&;]|SharedAccessSignature |\s)(?:sig|Signature|X-Amz-Signature|X-Goog-Signature)=([A-Za-z0-9%+/_=-]{16,1024})/gi,
+    secret: (match) => tail(match, match[1]),
+  },
+  {
+    kind: 'azure-secret',
+    when: /\dQ~/,
+    pattern: /(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~-])/g,
+  },
+  prefixed('gh[pousr]_', '[A-Za-z0-9]{16,255}', /gh[pousr]_/, 'github-token'),
+  prefixed('github_pat_', '[A-Za-z0-9_]{20,255}', /github_pat_/, 'github-token'),
+  prefixed(
+    'glpat-|gldt-|glrt-|glcbt-|glptt-|glft-|glimt-|glagent-|gloas-',
+    '[A-Za-z0-9_.-]{16,255}',
+    /gl[a-z]{2,6}-/,
+    'gitlab-token',
+  ),
+  prefixed(
+    'xox[abceoprs]-|xoxe\\.xox[bp]-|xapp-',
+    '[A-Za-z0-9-]{10,255}',
+    /xox|xapp-/,
+    'slack-token',
+  ),
+  {
+    kind: 'slack-webhook',
+    when: /hooks\.slack\.com/,
+    pattern: /hooks\.slack\.com\/(?:services|workflows)\/([A-Za-z0-9/_-]{20,255})/g,
+    secret: (match) => tail(match, match[1]),
+  },
+  prefixed('npm_', '[A-Za-z0-9]{30,255}', /npm_/, 'npm-token'),
+  prefixed('pypi-Ag', '[A-Za-z0-9_-]{16,1024}', /pypi-Ag/, 'pypi-token'),
+  prefixed('[srp]k_(?:live|test)_', '[A-Za-z0-9]{10,255}', /[srp]k_(?:live|test)_/, 'stripe-key'),
+  prefixed('whsec_', '[A-Za-z0-9+/=]{16,255}', /whsec_/, 'stripe-key'),
+  {
+    kind: 'model-api-key',
+    when: /sk-/,
+    pattern: /(?<![\w-])sk-[A-Za-z0-9_-]{10,512}/g,
+    secret: (match) =>
+      looksRandom(match[0].slice(3)) &&
+      (match[0].length >= 24 || /^sk-[A-Za-z0-9]{10,}$/.test(match[0]))
+        ? { from: 0, until: match[0].length }
+        : undefined,
+  },
+  prefixed('stk_|sts_', '[A-Za-z0-9_-]{16,255}', /st[ks]_/, 'sealtrail-key'),
+  prefixed(
+    'hf_|shpat_|shpss_|dop_v1_|doo_v1_|lin_api_|figd_|glsa_|dckr_pat_|ntn_|ATATT3|ATCTT3|NRAK-|nvapi-|gsk_|r8_|pplx-|tskey-|dt0c01\\.|hvs\\.|hvb\\.|dp\\.pt\\.|sntrys_|phc_|rubygems_|dapi(?=[0-9a-f]{32})|SG\\.(?=[\\w-]{16,64}\\.)',
+    '[A-Za-z0-9_.=-]{16,512}',
+    /hf_|shp|do[op]_v1_|lin_api_|figd_|glsa_|dckr_pat_|ntn_|AT[AC]TT3|NRAK-|nvapi-|gsk_|r8_|pplx-|tskey-|dt0c01|hv[sb]\.|dp\.pt|sntrys_|phc_|rubygems_|dapi|SG\./,
+    'vendor-token',
+  ),
+  {
+    // RFC 6265 sections 4.1 and 4.2: the whole header value, up to the end of the line or the closing quote.
+    kind: 'cookie',
+    when: /cookie/i,
+    pattern:
+      /cookie\\{0,7}["'`\]]{0,2}[ \t]{0,8}(?:=>|[:=])[ \t]{0,8}\\{0,7}["'`[]{0,2}([^\s"'`=;\\]{1,256}=[^\r\n"'`\\]{1,8192})/gi,
+    secret: (match) =>
+      /^[^=]*=\[redacted/.test(match[1] ?? '') ? undefined : tail(match, match[1]),
+  },
+  {
+    // curl -u user:password
+    kind: 'password',
+    when: /-u[ \t]|--user[ \t=]/,
+    pattern: /(?<![\w-])(?:-u[ \t]{1,8}|--user[ \t=]{1,8})["']?[^\s:"']{1,128}:([^\s"']{1,256})/g,
+    secret: (match) => tail(match, match[1]),
+  },
+  {
+    kind: 'secret',
+    when: new RegExp(keyword, 'i'),
+    pattern: keyValue,
+    secret: keyValueSecret,
+  },
+  { kind: 'secret', when: /--[\w-]/, pattern: commandFlag, secret: flagSecret },
+  { kind: 'secret', when: /\bis[ \t]/i, pattern: prose, secret: proseSecret },
+]
