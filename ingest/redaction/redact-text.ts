@@ -61,7 +61,8 @@ function applyRule(rule: SecretRule, text: string, path: string, pass: Redaction
   for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
     const span =
       rule.secret === undefined ? { from: 0, until: match[0].length } : rule.secret(match)
-    const secret = span === undefined ? '' : match[0].slice(span.from, span.until)
+    const secret =
+      span === undefined ? '' : text.slice(match.index + span.from, match.index + span.until)
     if (span === undefined || secret === '') {
       // Nothing here, but what the match ran over may begin another one.
       pattern.lastIndex = match.index + Math.max(1, firstGroupEnd(match))

@@ -76,10 +76,7 @@ function redactEvent<E extends EventFields>(event: E, pass: RedactionPass): E {
 }
 
 /** The cast is safe: only strings and JSON values are replaced, each by a value of the same type. */
-function withFields<E extends EventFields>(
-  event: E,
-  changed: Partial<Record<EventField, unknown>>,
-): E {
+function withFields<E extends EventFields>(event: E, changed: Record<string, unknown>): E {
   return { ...event, ...changed } as E
 }
 

@@ -17,6 +17,7 @@ export interface SecretRule {
   readonly secret?: (match: RegExpExecArray) => SecretSpan | undefined
 }
 
+/** Offsets from the beginning of the match; `until` may lie behind its end. */
 export interface SecretSpan {
   readonly from: number
   readonly until: number
@@ -109,6 +110,20 @@ function proseSecret(match: RegExpExecArray): SecretSpan | undefined {
   return looksRandom(value) ? assignedSecret(match) : undefined
 }
 
+/** A key ends with its END line; one that was cut ends where the text around it goes on. */
+function privateKeyEnd(match: RegExpExecArray): number {
+  const text = match.input
+  const body = match.index + match[0].length
+  const next = text.indexOf('-----', body)
+  const endLine =
+    next >= 0 && text.startsWith('END', next + 5) ? text.indexOf('-----', next + 5) : -1
+  if (endLine >= 0 && endLine - next < 80) return endLine + 5 - match.index
+  for (let at = body; at < text.length; at++) {
+    if (at === next || `"'<>{}`.includes(text.charAt(at))) return at - match.index
+  }
+  return text.length - match.index
+}
+
 function authorizationSecret(match: RegExpExecArray): SecretSpan | undefined {
   const [, parameters, scheme, alone] = match
   if (alone === undefined) return tail(match, parameters ?? scheme)
@@ -131,8 +146,8 @@ export const secretRules: readonly SecretRule[] = [
     // RFC 7468 section 10, and the older OpenSSL and OpenPGP labels. A key that was cut has no END line.
     kind: 'private-key',
     when: /PRIVATE KEY/,
-    pattern:
-      /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^"'<>{}]{0,65536}?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|(?=["'<>{}])|$)/g,
+    pattern: /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----/g,
+    secret: (match) => ({ from: 0, until: privateKeyEnd(match) }),
   },
   {
     kind: 'authorization',
