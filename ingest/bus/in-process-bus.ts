@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto'
+import type { BusPosition } from '../../ledger/segment.ts'
+import { SealtrailError } from '../../schemas/errors.ts'
+import type { BusConsumer, BusHandler, BusMessage, EventBus, PackedBatch } from './event-bus.ts'
+
+export interface InProcessBusOptions {
+  /** Batches accepted and not yet durable, at most. A batch is at most 512 KiB. */
+  readonly maxQueuedBatches?: number
+}
+
+/**
+ * The bus of one process: a bounded queue. It holds nothing that was acknowledged: receivers answer only with the
+ * receipt of the ledger.
+ */
+export function openInProcessBus(options: InProcessBusOptions = {}): EventBus {
+  return new InProcessBus(options.maxQueuedBatches ?? 256)
+}
+
+class InProcessBus implements EventBus {
+  readonly durable = false
+  private readonly incarnation = randomUUID()
+  private readonly maxQueued: number
+  private readonly queue: BusMessage[] = []
+  private inFlight = 0
+  private offset = 0
+  private handler: BusHandler | undefined
+  private delivering: Promise<void> | undefined
+  private fail: (error: Error) => void = () => undefined
+  private closed = false
+
+  constructor(maxQueued: number) {
+    this.maxQueued = maxQueued
+  }
+
+  async publish(batch: PackedBatch): Promise<BusPosition> {
+    if (this.closed) throw new SealtrailError('BUS_UNAVAILABLE', 'the bus is closed', { retryable: true })
+    if (this.queue.length + this.inFlight >= this.maxQueued) {
+      throw new SealtrailError('BUS_FULL', `${this.maxQueued} batches wait already`, { retryable: true })
+    }
+    const position: BusPosition = {
+      topic: 'in-process',
+      incarnation: this.incarnation,
+      partition: 0,
+      offset: String(this.offset++),
+    }
+    this.queue.push({ position, batch })
+    this.pump()
+    return position
+  }
+
+  async consume(handler: BusHandler, _committed: readonly BusPosition[]): Promise<BusConsumer> {
+    if (this.handler !== undefined) throw new SealtrailError('BUS_UNAVAILABLE', 'the bus has a consumer')
+    this.handler = handler
+    const failed = new Promise<Error>((resolve) => {
+      this.fail = resolve
+    })
+    this.pump()
+    return {
+      failed,
+      stop: async () => {
+        this.handler = undefined
+        await this.delivering
+      },
+    }
+  }
+
+  async lag(): Promise<number> {
+    return this.queue.length + this.inFlight
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    await this.delivering
+  }
+
+  private pump(): void {
+    if (this.handler !== undefined && this.queue.length > 0) this.delivering ??= this.deliver()
+  }
+
+  private async deliver(): Promise<void> {
+    while (this.handler !== undefined && this.queue.length > 0) {
+      const messages = this.queue.splice(0)
+      this.inFlight = messages.length
+      try {
+        await this.handler(messages)
+      } catch (error) {
+        // Delivered again, in order, should a handler ever come back; the sequencer does not.
+        this.queue.unshift(...messages)
+        this.handler = undefined
+        this.fail(error instanceof Error ? error : new Error(String(error)))
+      } finally {
+        this.inFlight = 0
+      }
+    }
+    this.delivering = undefined
+    this.pump()
+  }
+}

@@ -1,0 +1,582 @@
+import { createHmac } from 'node:crypto'
+import type { CommitObserver, CommittedLeaf } from '../../ledger/committed.ts'
+import type { Keyring } from '../../ledger/keyring.ts'
+import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
+import type { LedgerStorage } from '../../ledger/ledger-storage.ts'
+import type { PayloadStore } from '../../ledger/payload-store.ts'
+import type { BusPosition, Segment } from '../../ledger/segment.ts'
+import { sha256 } from '../../ledger/sha256.ts'
+import type { Signer } from '../../ledger/signer.ts'
+import { equal } from '../../schemas/bytes.ts'
+import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
+import type { ObservedEvent, RecordedEvent } from '../../schemas/event/event.ts'
+import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import type { Receipt } from '../../schemas/receipt.ts'
+import { chainValue } from '../../schemas/source-chain.ts'
+import {
+  consistencyProof,
+  type HashReader,
+  leafHash,
+  MemoryHashTree,
+  TreeFrontier,
+} from '../../schemas/tlog/merkle.ts'
+import type { BusMessage, PackedBatch, PoisonMessage } from '../bus/event-bus.ts'
+import { type DedupDraft, DedupState, numberingOf } from './dedup.ts'
+import { ReceiptBook } from './receipt-book.ts'
+import { derivedFields, type RandomPool, type SealedEvent, sealEvent } from './seal-event.ts'
+import { uuidV7Generator } from './uuid-v7.ts'
+
+export interface SequencerParts {
+  readonly storage: LedgerStorage
+  readonly payloads: PayloadStore
+  readonly keyring: Keyring
+  readonly signer: Signer
+  /** Unix milliseconds. */
+  readonly clock: () => number
+  readonly random: (bytes: number) => Uint8Array
+  readonly observers: readonly CommitObserver[]
+  readonly onError: (error: Error, logId: string) => void
+}
+
+const maxSegmentLeaves = 2048
+const maxSegmentBytes = 8 * 1024 * 1024
+
+/** Work of one turn: a batch from the bus, what we append ourselves, or a message that could not be opened. */
+type Work = {
+  readonly done: (receipt: Receipt) => void
+  readonly fail: (error: Error) => void
+} & (
+  | { readonly kind: 'batch'; readonly batch: PackedBatch; readonly position: BusPosition }
+  | { readonly kind: 'poison'; readonly message: PoisonMessage }
+  | {
+      readonly kind: 'append'
+      readonly events: readonly ObservedEvent[]
+      readonly validate: ((treeSize: number) => void) | undefined
+    }
+)
+
+interface LogState {
+  readonly logId: string
+  readonly tree: MemoryHashTree
+  frontier: TreeFrontier
+  readonly dedup: DedupState
+  readonly positions: Map<string, BusPosition>
+  lastRecordedMs: number
+  queue: Work[]
+  running: Promise<void> | undefined
+  signedSize: number
+  /** True when something but ticks and self-traffic was committed since the last tick. */
+  traffic: boolean
+}
+
+/**
+ * The only writer of its logs. For each turn: deduplicate, give indexes, seal, sync new keys, put payloads, commit one
+ * segment, then acknowledge and tell the observers. Orphan payloads of a crash are swept at start; a failed commit
+ * ends the sequencer, because nothing may be assumed about it.
+ */
+export class Sequencer implements LedgerAppender {
+  readonly failed: Promise<Error>
+  private readonly parts: SequencerParts
+  private readonly logs = new Map<string, Promise<LogState>>()
+  private readonly open = new Map<string, LogState>()
+  private readonly receipts = new ReceiptBook()
+  private readonly nextId: (nowMs: number) => string
+  private readonly randomPool: RandomPool
+  private markFailed: (error: Error) => void = () => undefined
+  private broken: Error | undefined
+  private publishing: Promise<void> = Promise.resolve()
+  private timer: NodeJS.Timeout | undefined
+  private ticker: NodeJS.Timeout | undefined
+
+  constructor(parts: SequencerParts) {
+    this.parts = parts
+    this.nextId = uuidV7Generator(parts.random)
+    this.randomPool = pooled(parts.random)
+    this.failed = new Promise((resolve) => {
+      this.markFailed = resolve
+    })
+  }
+
+  /** Opens every stored log and starts checkpoints (each second) and ticks (each minute). */
+  async start(): Promise<void> {
+    for (const logId of await this.parts.storage.logIds()) await this.log(logId)
+    this.timer = setInterval(() => void this.publishCheckpoints().catch(() => undefined), 1000)
+    this.ticker = setInterval(() => void this.tick().catch(() => undefined), 60_000)
+  }
+
+  /** Handler for the bus: resolves when all messages are durable. */
+  readonly handle = async (messages: readonly (BusMessage | PoisonMessage)[]): Promise<void> => {
+    await Promise.all(
+      messages.map((message) =>
+        'batch' in message
+          ? this.submit(message.batch.logId, (callbacks) => ({
+              ...callbacks,
+              kind: 'batch',
+              batch: message.batch,
+              position: message.position,
+            }))
+          : this.submit(this.poisonLog(message), (callbacks) => ({ ...callbacks, kind: 'poison', message })),
+      ),
+    )
+  }
+
+  append(
+    logId: string,
+    events: readonly ObservedEvent[],
+    options: { validate?: (treeSize: number) => void } = {},
+  ): Promise<Receipt> {
+    return this.submit(logId, (callbacks) => ({
+      ...callbacks,
+      kind: 'append',
+      events,
+      validate: options.validate,
+    }))
+  }
+
+  /** Receipt of a bus position, as soon as it is durable. @throws SealtrailError `LEDGER_UNAVAILABLE` after the time */
+  waitForReceipt(position: BusPosition, timeoutMs: number): Promise<Receipt> {
+    return this.receipts.wait(position, timeoutMs)
+  }
+
+  /** Last position of each partition that is wholly in the ledger. */
+  committedPositions(): BusPosition[] {
+    return [...this.open.values()].flatMap((log) => [...log.positions.values()])
+  }
+
+  /** High-water mark of a numbered source: what its spool may forget. */
+  committedMark(logId: string, sourceId: string): { epoch: string; seq: number } | undefined {
+    const mark = this.open.get(logId)?.dedup.mark(sourceId)
+    return mark === undefined ? undefined : { epoch: mark.epoch, seq: mark.seq }
+  }
+
+  /** Tree of a log for proofs. An unknown log is empty. */
+  tree(logId: string): HashReader & { readonly size: number } {
+    return this.open.get(logId)?.tree ?? new MemoryHashTree(sha256)
+  }
+
+  root(logId: string): Uint8Array {
+    return (this.open.get(logId)?.frontier ?? new TreeFrontier(sha256)).root()
+  }
+
+  /** Signs and stores a checkpoint of every log that grew. One at a time. */
+  publishCheckpoints(): Promise<void> {
+    this.publishing = this.publishing.then(async () => {
+      for (const log of this.open.values()) {
+        try {
+          await this.publish(log)
+        } catch (error) {
+          this.parts.onError(asError(error), log.logId)
+        }
+      }
+    })
+    return this.publishing
+  }
+
+  /** Puts a tick into every log that had traffic since its last tick: time moves only by leaves. */
+  async tick(): Promise<void> {
+    for (const log of this.open.values()) {
+      if (!log.traffic) continue
+      log.traffic = false
+      const now = timestampFromMs(this.parts.clock())
+      await this.append(log.logId, [
+        {
+          'event.class': 'tick',
+          'record.disposition': 'mapped',
+          'source.id': 'sealtrail',
+          'time.occurred': now,
+          'time.observed': now,
+        },
+      ])
+    }
+  }
+
+  /** Finishes what is queued and signs it. */
+  async stop(): Promise<void> {
+    clearInterval(this.timer)
+    clearInterval(this.ticker)
+    for (const log of this.open.values()) await log.running
+    if (this.broken === undefined) await this.publishCheckpoints()
+    this.broken ??= new SealtrailError('LEDGER_UNAVAILABLE', 'the sequencer is stopped')
+  }
+
+  private async submit(
+    logId: string,
+    work: (callbacks: Pick<Work, 'done' | 'fail'>) => Work,
+  ): Promise<Receipt> {
+    if (this.broken !== undefined) throw this.broken
+    const log = await this.log(logId)
+    return new Promise<Receipt>((done, fail) => {
+      log.queue.push(work({ done, fail }))
+      log.running ??= this.run(log)
+    })
+  }
+
+  private async run(log: LogState): Promise<void> {
+    // Whatever arrives in this turn of the event loop shares one segment and one sync.
+    await new Promise((resolve) => setImmediate(resolve))
+    while (log.queue.length > 0 && this.broken === undefined) {
+      const turn = takeTurn(log.queue)
+      try {
+        await this.commit(log, turn)
+      } catch (cause) {
+        const error = asError(cause)
+        this.broken = error
+        for (const { fail } of [...turn, ...log.queue]) fail(error)
+        log.queue = []
+        this.markFailed(error)
+      }
+    }
+    log.running = undefined
+  }
+
+  private async commit(log: LogState, turn: readonly Work[]): Promise<void> {
+    const draft = log.dedup.draft()
+    const events: RecordedEvent[] = []
+    const positions: BusPosition[] = []
+    const outcomes: { work: Work; first: number; count: number; duplicates: number }[] = []
+    const nowMs = Math.max(log.lastRecordedMs, this.parts.clock())
+    for (const work of turn) {
+      const first = events.length
+      let duplicates = 0
+      try {
+        if (work.kind === 'append') {
+          work.validate?.(log.tree.size + events.length)
+          for (const event of work.events) events.push(this.record(log, event, nowMs))
+        } else if (work.kind === 'poison') {
+          events.push(this.record(log, poisonEvent(work.message, nowMs), nowMs))
+          positions.push(work.message.position)
+        } else {
+          const accepted = this.deduplicate(log, draft, work.batch, nowMs)
+          duplicates = accepted.duplicates
+          for (const event of accepted.events) events.push(this.record(log, event, nowMs))
+          positions.push(work.position)
+        }
+      } catch (error) {
+        // Only a command's own validation throws here; nothing of it is written.
+        events.length = first
+        work.fail(asError(error))
+        continue
+      }
+      outcomes.push({ work, first, count: events.length - first, duplicates })
+    }
+    const fromIndex = log.tree.size
+    if (events.length > 0) {
+      const sealed = events.map((event) => this.seal(event))
+      const frontier = log.frontier.clone()
+      const leaves = sealed.map(({ leaf }) => leaf)
+      const hashes = leaves.map((leaf) => leafHash(sha256, leaf))
+      for (const hash of hashes) frontier.append(hash)
+      const segment: Segment = {
+        version: 1,
+        fromIndex,
+        leaves,
+        nextIndex: fromIndex + leaves.length,
+        rootAfter: frontier.root(),
+        positions: newestPositions(positions),
+        dedup: draft.records(),
+      }
+      await this.parts.keyring.sync()
+      await this.parts.payloads.put(log.logId, fromIndex, sealed.map(({ payload }) => payload))
+      await this.parts.storage.appendSegment(log.logId, segment)
+      for (const hash of hashes) log.tree.append(hash)
+      log.frontier = frontier
+      log.dedup.apply(segment.dedup)
+      log.lastRecordedMs = nowMs
+      log.traffic ||= events.some((event) => event['source.id'] !== 'sealtrail')
+      const committed = sealed.map(
+        ({ event, leaf }, i): CommittedLeaf => ({
+          logId: log.logId,
+          index: fromIndex + i,
+          leaf,
+          leafHash: hashes[i] ?? leafHash(sha256, leaf),
+          event,
+          opened: 'full',
+        }),
+      )
+      for (const observe of this.parts.observers) {
+        observe({
+          logId: log.logId,
+          fromIndex,
+          leaves: committed,
+          treeSize: segment.nextIndex,
+          root: segment.rootAfter,
+        })
+      }
+    }
+    for (const position of positions) log.positions.set(partitionOf(position), position)
+    for (const { work, first, count, duplicates } of outcomes) {
+      const receipt: Receipt = {
+        log: log.logId,
+        leaves: count === 0 ? [] : [{ first: fromIndex + first, count }],
+        treeSize: log.tree.size,
+        root: Buffer.from(log.frontier.root()).toString('hex'),
+        duplicates,
+      }
+      if (work.kind === 'batch') this.receipts.put(work.position, receipt)
+      work.done(receipt)
+    }
+  }
+
+  private deduplicate(
+    log: LogState,
+    draft: DedupDraft,
+    batch: PackedBatch,
+    nowMs: number,
+  ): { events: ObservedEvent[]; duplicates: number } {
+    const requestDigests = this.keyedDigests(log.logId, `${batch.sourceId}\0request\0${batch.requestDigest}`, nowMs)
+    const done = draft.committedOf(requestDigests)
+    const events: ObservedEvent[] = []
+    let duplicates = 0
+    for (const [i, event] of batch.events.entries()) {
+      const numbering = numberingOf(event)
+      if (numbering === undefined) {
+        const eventId = event['source.event.id']
+        const known =
+          batch.firstOrdinal + i < done ||
+          (eventId !== undefined &&
+            !draft.acceptEventId(
+              batch.sourceId,
+              this.keyedDigests(log.logId, `${batch.sourceId}\0event\0${eventId}`, nowMs),
+            ))
+        if (known) duplicates++
+        else events.push({ ...event, 'source.numbering': 'receiver' })
+        continue
+      }
+      const decision = draft.numbered(
+        batch.sourceId,
+        numbering.epoch,
+        numbering.seq,
+        event['source.prev'],
+        this.chainAfter(batch, i),
+      )
+      if (decision.kind === 'duplicate') {
+        duplicates++
+        continue
+      }
+      if (decision.missing > 0) events.push(gapEvent(event, decision.missing))
+      const notes = decision.prevMatches ? undefined : [...(event['record.notes'] ?? []), 'source.prev:mismatch']
+      events.push({
+        ...event,
+        'source.numbering': 'collector',
+        ...(notes === undefined ? {} : { 'record.notes': notes.slice(-32) }),
+      })
+    }
+    draft.requestReached(
+      batch.sourceId,
+      requestDigests[0],
+      Math.max(done, batch.firstOrdinal + batch.events.length),
+    )
+    return { events, duplicates }
+  }
+
+  private chainAfter(batch: PackedBatch, i: number): string | undefined {
+    const digest = batch.sentDigests?.[i]
+    const key = this.parts.keyring.sourceChainKey(batch.sourceId)
+    return digest === undefined || key === undefined ? undefined : chainValue(hmacSha256, key, digest)
+  }
+
+  /** Digest under today's key first, then under yesterday's. */
+  private keyedDigests(logId: string, text: string, nowMs: number): [string, ...string[]] {
+    return [0, 86_400_000].map((ago) => {
+      const day = new Date(nowMs - ago).toISOString().slice(0, 10)
+      return createHmac('sha256', this.parts.keyring.dedupKey(logId, day)).update(text).digest('hex').slice(0, 32)
+    }) as [string, ...string[]]
+  }
+
+  private record(log: LogState, event: ObservedEvent, nowMs: number): RecordedEvent {
+    return {
+      ...event,
+      ...this.derived(log, event),
+      'event.id': this.nextId(nowMs),
+      'event.schema_version': 1,
+      'log.id': log.logId,
+      'time.recorded': timestampFromMs(nowMs),
+    }
+  }
+
+  /** What has no canonical form is left to {@link seal}, which keeps the event as rejected. */
+  private derived(log: LogState, event: ObservedEvent): Partial<RecordedEvent> {
+    try {
+      return derivedFields(event, this.parts.keyring.tokenKey(log.logId))
+    } catch {
+      return {}
+    }
+  }
+
+  /** An event that cannot be sealed does not spoil its batch: it is kept as rejected, with its bytes. */
+  private seal(event: RecordedEvent): SealedEvent {
+    try {
+      return sealEvent(event, this.parts.keyring, this.randomPool)
+    } catch (error) {
+      const code = isSealtrailError(error) ? error.code : 'INTERNAL'
+      const rejected: RecordedEvent = {
+        'event.id': event['event.id'],
+        'event.schema_version': 1,
+        'event.class': 'other',
+        'log.id': event['log.id'],
+        'time.occurred': event['time.occurred'],
+        'time.recorded': event['time.recorded'],
+        'record.disposition': 'rejected',
+        'record.reason': code,
+        ...(event['source.id'] === undefined ? {} : { 'source.id': event['source.id'] }),
+        'raw.record': Buffer.from(JSON.stringify(event)).toString('base64').slice(0, 131_072),
+        'raw.encoding': 'base64',
+      }
+      return sealEvent(rejected, this.parts.keyring, this.randomPool)
+    }
+  }
+
+  private async publish(log: LogState): Promise<void> {
+    const size = log.tree.size
+    if (size === 0 || size <= log.signedSize) return
+    const root = log.frontier.root()
+    const last = await this.parts.signer.lastSigned(log.logId)
+    if (last !== undefined && last.size > size) {
+      // The signer says why; it refuses what was rolled back.
+      await this.parts.signer.sign(log.logId, size, root, [])
+      return
+    }
+    const proof = consistencyProof(log.tree, sha256, last?.size ?? 0, size)
+    const note = await this.parts.signer.sign(log.logId, size, root, proof)
+    await this.parts.storage.writeCheckpoint(log.logId, size, note)
+    log.signedSize = size
+  }
+
+  private poisonLog(_message: PoisonMessage): string {
+    return [...this.open.keys()].find((logId) => logId !== '_system') ?? '_system'
+  }
+
+  private log(logId: string): Promise<LogState> {
+    let log = this.logs.get(logId)
+    if (log === undefined) {
+      log = this.load(logId)
+      this.logs.set(logId, log)
+    }
+    return log
+  }
+
+  /** Rebuilds tree, dedup state and positions from the segments, checking every root on the way. */
+  private async load(logId: string): Promise<LogState> {
+    const log: LogState = {
+      logId,
+      tree: new MemoryHashTree(sha256),
+      frontier: new TreeFrontier(sha256),
+      dedup: new DedupState(),
+      positions: new Map(),
+      lastRecordedMs: 0,
+      queue: [],
+      running: undefined,
+      signedSize: 0,
+      traffic: false,
+    }
+    for await (const segment of this.parts.storage.readSegments(logId, 0)) {
+      for (const leaf of segment.leaves) {
+        const hash = leafHash(sha256, leaf)
+        log.tree.append(hash)
+        log.frontier.append(hash)
+      }
+      if (!equal(log.frontier.root(), segment.rootAfter)) {
+        throw new SealtrailError(
+          'LEDGER_CORRUPT',
+          `log ${logId}: segment ${segment.fromIndex} does not give the root that it states`,
+          { hint: 'Run sealtrail verify; nothing is appended to a damaged log.' },
+        )
+      }
+      log.dedup.apply(segment.dedup)
+      for (const position of segment.positions) log.positions.set(partitionOf(position), position)
+      const last = segment.leaves.at(-1)
+      if (last !== undefined) log.lastRecordedMs = recordedMsOf(last)
+    }
+    await this.parts.payloads.sweep(logId, log.tree.size)
+    log.signedSize = (await this.parts.storage.checkpointSizes(logId)).at(-1) ?? 0
+    this.open.set(logId, log)
+    return log
+  }
+}
+
+/** As many works as fit into one segment; at least one. */
+function takeTurn(queue: Work[]): Work[] {
+  const turn: Work[] = []
+  let leaves = 0
+  let bytes = 0
+  for (let next = queue[0]; next !== undefined; next = queue[0]) {
+    const count = next.kind === 'poison' ? 1 : next.kind === 'batch' ? next.batch.events.length : next.events.length
+    // A batch is at most 512 KiB by contract; what we append ourselves is small.
+    const size = next.kind === 'batch' ? 512 * 1024 : count * 4096
+    const validated = next.kind === 'append' && next.validate !== undefined
+    const full = leaves + count > maxSegmentLeaves || bytes + size > maxSegmentBytes
+    if (turn.length > 0 && (full || validated)) break
+    turn.push(next)
+    queue.shift()
+    // A command is checked against the fold as it stands: it commits alone, so that the next one sees it.
+    if (validated) break
+    leaves += count
+    bytes += size
+  }
+  return turn
+}
+
+function gapEvent(next: ObservedEvent, missing: number): ObservedEvent {
+  const { 'source.epoch': epoch, 'source.seq': seq = 0 } = next
+  return {
+    'event.class': 'source',
+    'record.disposition': 'mapped',
+    'source.id': next['source.id'],
+    'time.occurred': next['time.occurred'],
+    'time.observed': next['time.observed'],
+    'source.signal': 'gap',
+    'source.missing': missing,
+    'record.notes': [`gap before seq ${seq}`],
+    ...(epoch === undefined ? {} : { 'source.epoch': epoch }),
+  }
+}
+
+function poisonEvent(message: PoisonMessage, nowMs: number): ObservedEvent {
+  const now = timestampFromMs(nowMs)
+  return {
+    'event.class': 'other',
+    'record.disposition': 'rejected',
+    'record.reason': `ENVELOPE_INVALID: ${message.reason}`.slice(0, 512),
+    'source.id': 'sealtrail',
+    'time.occurred': now,
+    'time.observed': now,
+    'raw.size_bytes': message.sizeBytes,
+    'record.notes': [`sha256:${message.sha256}`],
+  }
+}
+
+function newestPositions(positions: readonly BusPosition[]): BusPosition[] {
+  const newest = new Map<string, BusPosition>()
+  for (const position of positions) newest.set(partitionOf(position), position)
+  return [...newest.values()]
+}
+
+function partitionOf(position: BusPosition): string {
+  return `${position.topic}/${position.incarnation}/${position.partition}`
+}
+
+function recordedMsOf(leaf: Uint8Array): number {
+  const text = /"time\.recorded":"([^"]+)"/.exec(Buffer.from(leaf).toString('utf8'))?.[1]
+  const ms = text === undefined ? Number.NaN : Date.parse(`${text.slice(0, 23)}Z`)
+  return Number.isNaN(ms) ? 0 : ms
+}
+
+const hmacSha256 = (key: Uint8Array, data: Uint8Array): Uint8Array =>
+  createHmac('sha256', key).update(data).digest()
+
+function pooled(random: (bytes: number) => Uint8Array): RandomPool {
+  let pool: Uint8Array = new Uint8Array(0)
+  let used = 0
+  return (bytes) => {
+    if (used + bytes > pool.length) {
+      pool = random(Math.max(16_384, bytes))
+      used = 0
+    }
+    used += bytes
+    return pool.subarray(used - bytes, used)
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}

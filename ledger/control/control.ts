@@ -1,0 +1,253 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { z } from 'zod'
+import { Password, type Role, UserName } from '../../schemas/api/session.ts'
+import { fromHex, hex } from '../../schemas/bytes.ts'
+import { SealtrailError } from '../../schemas/errors.ts'
+import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import {
+  chainKeyOf,
+  formatSourceSecret,
+  parseSourceSecret,
+  sourceIdOfKey,
+  sourceKeyOf,
+} from '../../schemas/source-key.ts'
+import type { CommitObserver, LedgerReader } from '../committed.ts'
+import type { Keyring } from '../keyring.ts'
+import type { LedgerAppender } from '../ledger-appender.ts'
+import { systemLogId } from '../log-id.ts'
+import type { PasswordHasher } from './password-hash.ts'
+import { type AdminAction, type adminDetails, type SourceKey, SystemState, type User } from './system-state.ts'
+
+export interface ControlParts {
+  readonly reader: LedgerReader
+  readonly keyring: Keyring
+  readonly passwords: PasswordHasher
+  readonly clock: () => number
+  readonly random: (bytes: number) => Uint8Array
+}
+
+/**
+ * Authority of the deployment: the `_system` log folded in memory, so that sign-in works while the columnar store is
+ * down. Every command goes through the sequencer, is validated against the fold right before its commit, and is
+ * answered when it is durable.
+ */
+export class Control {
+  /** Give this to the sequencer: the fold follows its own commits. */
+  readonly observe: CommitObserver = (segment) => {
+    if (segment.logId !== systemLogId) return
+    for (const leaf of segment.leaves) this.applyFrom(leaf.index, leaf.event)
+  }
+  private readonly parts: ControlParts
+  private readonly state = new SystemState()
+  private appender: LedgerAppender | undefined
+  private next = 0
+  /** Verified against when a name is unknown, so that it takes as long as a known one. */
+  private decoyHash: Promise<string> | undefined
+
+  constructor(parts: ControlParts) {
+    this.parts = parts
+  }
+
+  /** Folds what is stored. */
+  async load(appender: LedgerAppender): Promise<void> {
+    this.appender = appender
+    const size = await this.parts.reader.size(systemLogId)
+    for await (const leaves of this.parts.reader.read(systemLogId, this.next, size)) {
+      for (const leaf of leaves) this.applyFrom(leaf.index, leaf.event)
+    }
+    this.decoyHash = this.parts.passwords.hash(hex(this.parts.random(16)))
+  }
+
+  needsSetup(): boolean {
+    return this.state.users.size === 0
+  }
+
+  user(id: string): User | undefined {
+    return this.state.users.get(id)
+  }
+
+  users(): User[] {
+    return [...this.state.users.values()]
+  }
+
+  sourceKeys(): SourceKey[] {
+    return [...this.state.sourceKeys.values()]
+  }
+
+  /** Token of a new one-time link; earlier ones stop working. */
+  async createSetupLink(): Promise<string> {
+    const token = Buffer.from(this.parts.random(24)).toString('base64url')
+    await this.command('setup_link.create', 'first-admin', 1, 'operator', { tokenSha256: digestOf(token) })
+    return token
+  }
+
+  /**
+   * Makes the first admin.
+   *
+   * @throws SealtrailError `CREDENTIALS_INVALID` for a used, old or wrong token.
+   */
+  async completeSetup(token: string, account: { name: string; password: string }): Promise<User> {
+    const presented = digestOf(token)
+    const valid = () => {
+      const expected = this.state.setupTokenSha256
+      if (expected === undefined || !sameDigest(presented, expected)) {
+        throw new SealtrailError('CREDENTIALS_INVALID', 'this link was used already or is not the newest one', {
+          hint: 'Print a new one on the machine: sealtrail setup-link',
+        })
+      }
+    }
+    valid()
+    return this.addUser({ ...account, role: 'admin' }, 'operator', valid, presented)
+  }
+
+  createUser(account: { name: string; password: string; role: Role }, actor: string): Promise<User> {
+    return this.addUser(account, actor, () => undefined)
+  }
+
+  async setPassword(id: string, password: string, expectedVersion: number, actor: string): Promise<void> {
+    const passwordHash = await this.parts.passwords.hash(checked(Password, password, 'password'))
+    const check = () => expectVersion(this.state.users.get(id), expectedVersion, 'user')
+    await this.command('user.password', id, expectedVersion + 1, actor, { passwordHash }, check)
+  }
+
+  async disableUser(id: string, expectedVersion: number, actor: string): Promise<void> {
+    const check = () => expectVersion(this.state.users.get(id), expectedVersion, 'user')
+    await this.command('user.disable', id, expectedVersion + 1, actor, {}, check)
+  }
+
+  /** The user of a name and password; the same work is done for a name that nobody has. */
+  async authenticateUser(name: string, password: string): Promise<User | undefined> {
+    const user = this.state.userByName(name)
+    const stored = user?.passwordHash ?? (await this.decoyHash) ?? ''
+    const matches = await this.parts.passwords.verify(stored, password)
+    return matches && user !== undefined && !user.disabled ? user : undefined
+  }
+
+  /** Secret and key of a new source, shown once: only the hash of the key is kept. */
+  async createSourceKey(
+    source: { name: string; logId: string },
+    actor: string,
+  ): Promise<{ id: string; secret: string; key: string }> {
+    const secret = { id: hex(this.parts.random(6)), secret: this.parts.random(32) }
+    const key = sourceKeyOf(secret)
+    await this.parts.keyring.setSourceChainKey(secret.id, chainKeyOf(secret))
+    await this.command('source_key.create', secret.id, 1, actor, { ...source, keySha256: digestOf(key) })
+    return { id: secret.id, secret: formatSourceSecret(secret), key }
+  }
+
+  /** Takes a secret that the operator brought along (unattended starts). Idempotent. @throws `CONFIG_INVALID` */
+  async adoptSourceSecret(text: string, source: { name: string; logId: string }): Promise<string> {
+    const secret = parseSourceSecret(text)
+    if (secret === undefined) {
+      throw new SealtrailError('CONFIG_INVALID', 'the source secret is not sts_<id>_<secret>')
+    }
+    const keySha256 = digestOf(sourceKeyOf(secret))
+    if (this.state.sourceKeys.get(secret.id)?.keySha256 === keySha256) return secret.id
+    await this.parts.keyring.setSourceChainKey(secret.id, chainKeyOf(secret))
+    await this.command('source_key.create', secret.id, 1, 'operator', { ...source, keySha256 })
+    return secret.id
+  }
+
+  async revokeSourceKey(id: string, expectedVersion: number, actor: string): Promise<void> {
+    const check = () => expectVersion(this.state.sourceKeys.get(id), expectedVersion, 'source key')
+    await this.command('source_key.revoke', id, expectedVersion + 1, actor, {}, check)
+  }
+
+  /** Source of a Bearer token; undefined for an unknown, wrong or revoked one. */
+  authenticateSourceKey(token: string): { sourceId: string; logId: string } | undefined {
+    const id = sourceIdOfKey(token)
+    const key = id === undefined ? undefined : this.state.sourceKeys.get(id)
+    if (key === undefined || key.revokedAt !== undefined) return undefined
+    return sameDigest(digestOf(token), key.keySha256) ? { sourceId: key.id, logId: key.logId } : undefined
+  }
+
+  private async addUser(
+    account: { name: string; password: string; role: Role },
+    actor: string,
+    check: () => void,
+    setupTokenSha256?: string,
+  ): Promise<User> {
+    const name = checked(UserName, account.name, 'name')
+    const passwordHash = await this.parts.passwords.hash(checked(Password, account.password, 'password'))
+    const id = hex(this.parts.random(8))
+    await this.command(
+      'user.create',
+      id,
+      1,
+      actor,
+      { name, role: account.role, passwordHash, ...(setupTokenSha256 === undefined ? {} : { setupTokenSha256 }) },
+      () => {
+        check()
+        if (this.state.userByName(name) !== undefined) {
+          throw new SealtrailError('VERSION_CONFLICT', `there is a user ${name} already`)
+        }
+      },
+    )
+    const user = this.state.users.get(id)
+    if (user === undefined) throw new SealtrailError('INTERNAL', 'the new user is not in the fold')
+    return user
+  }
+
+  private async command<A extends AdminAction>(
+    action: A,
+    target: string,
+    version: number,
+    actor: string,
+    details: z.infer<(typeof adminDetails)[A]>,
+    check: () => void = () => undefined,
+  ): Promise<void> {
+    if (this.appender === undefined) throw new SealtrailError('INTERNAL', 'control is not loaded')
+    const now = timestampFromMs(this.parts.clock())
+    await this.appender.append(
+      systemLogId,
+      [
+        {
+          'event.class': 'admin',
+          'record.disposition': 'mapped',
+          'source.id': 'sealtrail',
+          'time.occurred': now,
+          'time.observed': now,
+          'admin.action': action,
+          'admin.target': target,
+          'admin.actor': actor,
+          'admin.version': version,
+          'admin.details': details,
+        },
+      ],
+      { validate: check },
+    )
+  }
+
+  private applyFrom(index: number, event: Parameters<SystemState['apply']>[0]): void {
+    if (index < this.next) return
+    this.next = index + 1
+    this.state.apply(event)
+  }
+}
+
+function expectVersion(
+  target: { readonly version: number } | undefined,
+  expected: number,
+  what: string,
+): void {
+  if (target === undefined) throw new SealtrailError('NOT_FOUND', `there is no such ${what}`)
+  if (target.version !== expected) {
+    throw new SealtrailError('VERSION_CONFLICT', `this ${what} is at version ${target.version}, not ${expected}`, {
+      hint: 'Load it again and repeat the change.',
+    })
+  }
+}
+
+function checked<T>(schema: z.ZodType<T>, value: unknown, field: string): T {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  throw new SealtrailError('REQUEST_INVALID', `${field}: ${parsed.error.issues[0]?.message ?? 'not valid'}`)
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+function sameDigest(a: string, b: string): boolean {
+  return timingSafeEqual(fromHex(a), fromHex(b))
+}
