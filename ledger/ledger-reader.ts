@@ -45,7 +45,8 @@ class StoredLedgerReader implements LedgerReader {
       const leaves: CommittedLeaf[] = []
       for (let index = first; index < last; index++) {
         const leaf = segment.leaves[index - segment.fromIndex]
-        if (leaf === undefined) throw new SealtrailError('LEDGER_CORRUPT', `leaf ${index} of ${logId} is missing`)
+        if (leaf === undefined)
+          throw new SealtrailError('LEDGER_CORRUPT', `leaf ${index} of ${logId} is missing`)
         leaves.push(this.openOne(logId, index, leaf, payloads[index - first]))
       }
       yield leaves
@@ -85,7 +86,8 @@ export function openCommitted(
 ): CommittedLeaf {
   const parsed = parseLeaf(leaf)
   const common = { logId, index, leaf, leafHash: leafHash(sha256, leaf) }
-  if (parsed.payload === undefined) return { ...common, event: openLeaf(parsed, []), opened: 'full' }
+  if (parsed.payload === undefined)
+    return { ...common, event: openLeaf(parsed, []), opened: 'full' }
   if (payload === undefined) return { ...common, event: openLeaf(parsed, []), opened: 'erased' }
   if (!equal(sha256(payload), fromHex(parsed.payload.sha256))) {
     throw new SealtrailError('PAYLOAD_MISSING', 'the payload is not the one that the leaf names')
@@ -94,7 +96,10 @@ export function openCommitted(
   if (openings === 'destroyed') return { ...common, event: openLeaf(parsed, []), opened: 'erased' }
   for (const opening of openings) {
     if (!verifyOpening(sha256, parsed, opening)) {
-      throw new SealtrailError('PAYLOAD_MISSING', `group ${opening.group} is not what the leaf commits to`)
+      throw new SealtrailError(
+        'PAYLOAD_MISSING',
+        `group ${opening.group} is not what the leaf commits to`,
+      )
     }
   }
   return { ...common, event: openLeaf(parsed, openings), opened: 'full' }

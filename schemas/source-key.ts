@@ -59,7 +59,9 @@ function base64Url(bytes: Uint8Array): string {
 
 function fromBase64Url(text: string): Uint8Array | undefined {
   try {
-    return fromBase64(`${text.replaceAll('-', '+').replaceAll('_', '/')}${'='.repeat((4 - (text.length % 4)) % 4)}`)
+    return fromBase64(
+      `${text.replaceAll('-', '+').replaceAll('_', '/')}${'='.repeat((4 - (text.length % 4)) % 4)}`,
+    )
   } catch {
     return undefined
   }

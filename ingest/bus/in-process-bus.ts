@@ -33,9 +33,12 @@ class InProcessBus implements EventBus {
   }
 
   async publish(batch: PackedBatch): Promise<BusPosition> {
-    if (this.closed) throw new SealtrailError('BUS_UNAVAILABLE', 'the bus is closed', { retryable: true })
+    if (this.closed)
+      throw new SealtrailError('BUS_UNAVAILABLE', 'the bus is closed', { retryable: true })
     if (this.queue.length + this.inFlight >= this.maxQueued) {
-      throw new SealtrailError('BUS_FULL', `${this.maxQueued} batches wait already`, { retryable: true })
+      throw new SealtrailError('BUS_FULL', `${this.maxQueued} batches wait already`, {
+        retryable: true,
+      })
     }
     const position: BusPosition = {
       topic: 'in-process',
@@ -49,7 +52,8 @@ class InProcessBus implements EventBus {
   }
 
   async consume(handler: BusHandler, _committed: readonly BusPosition[]): Promise<BusConsumer> {
-    if (this.handler !== undefined) throw new SealtrailError('BUS_UNAVAILABLE', 'the bus has a consumer')
+    if (this.handler !== undefined)
+      throw new SealtrailError('BUS_UNAVAILABLE', 'the bus has a consumer')
     this.handler = handler
     const failed = new Promise<Error>((resolve) => {
       this.fail = resolve

@@ -109,14 +109,18 @@ export class DedupDraft {
 
   /** What the segment must carry. */
   records(): DedupRecord[] {
-    const bySource = new Map<string, { mark?: DedupRecord['mark']; requests: string[]; eventIds: string[] }>()
+    const bySource = new Map<
+      string,
+      { mark?: DedupRecord['mark']; requests: string[]; eventIds: string[] }
+    >()
     const of = (sourceId: string) => {
       const record = bySource.get(sourceId) ?? { requests: [], eventIds: [] }
       bySource.set(sourceId, record)
       return record
     }
     for (const [sourceId, mark] of this.marks) of(sourceId).mark = mark
-    for (const [digest, { sourceId, until }] of this.requests) of(sourceId).requests.push(`${digest}:${until}`)
+    for (const [digest, { sourceId, until }] of this.requests)
+      of(sourceId).requests.push(`${digest}:${until}`)
     for (const [digest, sourceId] of this.eventIds) of(sourceId).eventIds.push(digest)
     return [...bySource].map(([sourceId, { mark, requests, eventIds }]) => ({
       sourceId,

@@ -25,7 +25,8 @@ export function sealEvent(event: RecordedEvent, keyring: Keyring, random: Random
   const logId = event['log.id']
   const seed = random(32)
   const parts = splitEvent(sha256, event, seed)
-  if (parts.openings.length === 0) return { event, leaf: encodeLeaf(sha256, parts, undefined), payload: undefined }
+  if (parts.openings.length === 0)
+    return { event, leaf: encodeLeaf(sha256, parts, undefined), payload: undefined }
   const key = keyring.sealingKey(logId, subjectOf(event), event['time.recorded'].slice(0, 10))
   const payload = sealPayload({ key, seed, nonce: random(12), openings: parts.openings })
   const leaf = encodeLeaf(sha256, parts, { sha256: sha256(payload), sizeBytes: payload.length })
@@ -58,5 +59,7 @@ export function derivedFields(event: ObservedEvent, tokenKey: Uint8Array): Parti
 }
 
 function valueHash(key: Uint8Array, value: JsonValue): string {
-  return createHmac('sha256', key).update(utf8(canonicalJson(value))).digest('hex')
+  return createHmac('sha256', key)
+    .update(utf8(canonicalJson(value)))
+    .digest('hex')
 }

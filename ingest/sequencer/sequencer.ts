@@ -115,7 +115,11 @@ export class Sequencer implements LedgerAppender {
               batch: message.batch,
               position: message.position,
             }))
-          : this.submit(this.poisonLog(message), (callbacks) => ({ ...callbacks, kind: 'poison', message })),
+          : this.submit(this.poisonLog(message), (callbacks) => ({
+              ...callbacks,
+              kind: 'poison',
+              message,
+            })),
       ),
     )
   }
@@ -276,7 +280,11 @@ export class Sequencer implements LedgerAppender {
         dedup: draft.records(),
       }
       await this.parts.keyring.sync()
-      await this.parts.payloads.put(log.logId, fromIndex, sealed.map(({ payload }) => payload))
+      await this.parts.payloads.put(
+        log.logId,
+        fromIndex,
+        sealed.map(({ payload }) => payload),
+      )
       await this.parts.storage.appendSegment(log.logId, segment)
       for (const hash of hashes) log.tree.append(hash)
       log.frontier = frontier
@@ -323,7 +331,11 @@ export class Sequencer implements LedgerAppender {
     batch: PackedBatch,
     nowMs: number,
   ): { events: ObservedEvent[]; duplicates: number } {
-    const requestDigests = this.keyedDigests(log.logId, `${batch.sourceId}\0request\0${batch.requestDigest}`, nowMs)
+    const requestDigests = this.keyedDigests(
+      log.logId,
+      `${batch.sourceId}\0request\0${batch.requestDigest}`,
+      nowMs,
+    )
     const done = draft.committedOf(requestDigests)
     const events: ObservedEvent[] = []
     let duplicates = 0
@@ -354,7 +366,9 @@ export class Sequencer implements LedgerAppender {
         continue
       }
       if (decision.missing > 0) events.push(gapEvent(event, decision.missing))
-      const notes = decision.prevMatches ? undefined : [...(event['record.notes'] ?? []), 'source.prev:mismatch']
+      const notes = decision.prevMatches
+        ? undefined
+        : [...(event['record.notes'] ?? []), 'source.prev:mismatch']
       events.push({
         ...event,
         'source.numbering': 'collector',
@@ -372,14 +386,19 @@ export class Sequencer implements LedgerAppender {
   private chainAfter(batch: PackedBatch, i: number): string | undefined {
     const digest = batch.sentDigests?.[i]
     const key = this.parts.keyring.sourceChainKey(batch.sourceId)
-    return digest === undefined || key === undefined ? undefined : chainValue(hmacSha256, key, digest)
+    return digest === undefined || key === undefined
+      ? undefined
+      : chainValue(hmacSha256, key, digest)
   }
 
   /** Digest under today's key first, then under yesterday's. */
   private keyedDigests(logId: string, text: string, nowMs: number): [string, ...string[]] {
     return [0, 86_400_000].map((ago) => {
       const day = new Date(nowMs - ago).toISOString().slice(0, 10)
-      return createHmac('sha256', this.parts.keyring.dedupKey(logId, day)).update(text).digest('hex').slice(0, 32)
+      return createHmac('sha256', this.parts.keyring.dedupKey(logId, day))
+        .update(text)
+        .digest('hex')
+        .slice(0, 32)
     }) as [string, ...string[]]
   }
 
@@ -500,7 +519,12 @@ function takeTurn(queue: Work[]): Work[] {
   let leaves = 0
   let bytes = 0
   for (let next = queue[0]; next !== undefined; next = queue[0]) {
-    const count = next.kind === 'poison' ? 1 : next.kind === 'batch' ? next.batch.events.length : next.events.length
+    const count =
+      next.kind === 'poison'
+        ? 1
+        : next.kind === 'batch'
+          ? next.batch.events.length
+          : next.events.length
     // A batch is at most 512 KiB by contract; what we append ourselves is small.
     const size = next.kind === 'batch' ? 512 * 1024 : count * 4096
     const validated = next.kind === 'append' && next.validate !== undefined

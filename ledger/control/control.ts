@@ -16,7 +16,13 @@ import type { Keyring } from '../keyring.ts'
 import type { LedgerAppender } from '../ledger-appender.ts'
 import { systemLogId } from '../log-id.ts'
 import type { PasswordHasher } from './password-hash.ts'
-import { type AdminAction, type adminDetails, type SourceKey, SystemState, type User } from './system-state.ts'
+import {
+  type AdminAction,
+  type adminDetails,
+  type SourceKey,
+  SystemState,
+  type User,
+} from './system-state.ts'
 
 export interface ControlParts {
   readonly reader: LedgerReader
@@ -77,7 +83,9 @@ export class Control {
   /** Token of a new one-time link; earlier ones stop working. */
   async createSetupLink(): Promise<string> {
     const token = Buffer.from(this.parts.random(24)).toString('base64url')
-    await this.command('setup_link.create', 'first-admin', 1, 'operator', { tokenSha256: digestOf(token) })
+    await this.command('setup_link.create', 'first-admin', 1, 'operator', {
+      tokenSha256: digestOf(token),
+    })
     return token
   }
 
@@ -91,20 +99,32 @@ export class Control {
     const valid = () => {
       const expected = this.state.setupTokenSha256
       if (expected === undefined || !sameDigest(presented, expected)) {
-        throw new SealtrailError('CREDENTIALS_INVALID', 'this link was used already or is not the newest one', {
-          hint: 'Print a new one on the machine: sealtrail setup-link',
-        })
+        throw new SealtrailError(
+          'CREDENTIALS_INVALID',
+          'this link was used already or is not the newest one',
+          {
+            hint: 'Print a new one on the machine: sealtrail setup-link',
+          },
+        )
       }
     }
     valid()
     return this.addUser({ ...account, role: 'admin' }, 'operator', valid, presented)
   }
 
-  createUser(account: { name: string; password: string; role: Role }, actor: string): Promise<User> {
+  createUser(
+    account: { name: string; password: string; role: Role },
+    actor: string,
+  ): Promise<User> {
     return this.addUser(account, actor, () => undefined)
   }
 
-  async setPassword(id: string, password: string, expectedVersion: number, actor: string): Promise<void> {
+  async setPassword(
+    id: string,
+    password: string,
+    expectedVersion: number,
+    actor: string,
+  ): Promise<void> {
     const passwordHash = await this.parts.passwords.hash(checked(Password, password, 'password'))
     const check = () => expectVersion(this.state.users.get(id), expectedVersion, 'user')
     await this.command('user.password', id, expectedVersion + 1, actor, { passwordHash }, check)
@@ -131,7 +151,10 @@ export class Control {
     const secret = { id: hex(this.parts.random(6)), secret: this.parts.random(32) }
     const key = sourceKeyOf(secret)
     await this.parts.keyring.setSourceChainKey(secret.id, chainKeyOf(secret))
-    await this.command('source_key.create', secret.id, 1, actor, { ...source, keySha256: digestOf(key) })
+    await this.command('source_key.create', secret.id, 1, actor, {
+      ...source,
+      keySha256: digestOf(key),
+    })
     return { id: secret.id, secret: formatSourceSecret(secret), key }
   }
 
@@ -158,7 +181,9 @@ export class Control {
     const id = sourceIdOfKey(token)
     const key = id === undefined ? undefined : this.state.sourceKeys.get(id)
     if (key === undefined || key.revokedAt !== undefined) return undefined
-    return sameDigest(digestOf(token), key.keySha256) ? { sourceId: key.id, logId: key.logId } : undefined
+    return sameDigest(digestOf(token), key.keySha256)
+      ? { sourceId: key.id, logId: key.logId }
+      : undefined
   }
 
   private async addUser(
@@ -168,14 +193,21 @@ export class Control {
     setupTokenSha256?: string,
   ): Promise<User> {
     const name = checked(UserName, account.name, 'name')
-    const passwordHash = await this.parts.passwords.hash(checked(Password, account.password, 'password'))
+    const passwordHash = await this.parts.passwords.hash(
+      checked(Password, account.password, 'password'),
+    )
     const id = hex(this.parts.random(8))
     await this.command(
       'user.create',
       id,
       1,
       actor,
-      { name, role: account.role, passwordHash, ...(setupTokenSha256 === undefined ? {} : { setupTokenSha256 }) },
+      {
+        name,
+        role: account.role,
+        passwordHash,
+        ...(setupTokenSha256 === undefined ? {} : { setupTokenSha256 }),
+      },
       () => {
         check()
         if (this.state.userByName(name) !== undefined) {
@@ -232,16 +264,23 @@ function expectVersion(
 ): void {
   if (target === undefined) throw new SealtrailError('NOT_FOUND', `there is no such ${what}`)
   if (target.version !== expected) {
-    throw new SealtrailError('VERSION_CONFLICT', `this ${what} is at version ${target.version}, not ${expected}`, {
-      hint: 'Load it again and repeat the change.',
-    })
+    throw new SealtrailError(
+      'VERSION_CONFLICT',
+      `this ${what} is at version ${target.version}, not ${expected}`,
+      {
+        hint: 'Load it again and repeat the change.',
+      },
+    )
   }
 }
 
 function checked<T>(schema: z.ZodType<T>, value: unknown, field: string): T {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
-  throw new SealtrailError('REQUEST_INVALID', `${field}: ${parsed.error.issues[0]?.message ?? 'not valid'}`)
+  throw new SealtrailError(
+    'REQUEST_INVALID',
+    `${field}: ${parsed.error.issues[0]?.message ?? 'not valid'}`,
+  )
 }
 
 function digestOf(text: string): string {

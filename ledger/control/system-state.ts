@@ -14,7 +14,11 @@ export const adminDetails = {
   }),
   'user.password': z.strictObject({ passwordHash: z.string() }),
   'user.disable': z.strictObject({}),
-  'source_key.create': z.strictObject({ name: z.string(), logId: z.string(), keySha256: z.string() }),
+  'source_key.create': z.strictObject({
+    name: z.string(),
+    logId: z.string(),
+    keySha256: z.string(),
+  }),
   'source_key.revoke': z.strictObject({}),
 } as const
 
@@ -58,7 +62,8 @@ export class SystemState {
         this.setupTokenSha256 = adminDetails['setup_link.create'].parse(details).tokenSha256
         return
       case 'user.create': {
-        const { name, role, passwordHash, setupTokenSha256 } = adminDetails['user.create'].parse(details)
+        const { name, role, passwordHash, setupTokenSha256 } =
+          adminDetails['user.create'].parse(details)
         this.users.set(id, { id, name, role, passwordHash, disabled: false, version })
         if (setupTokenSha256 !== undefined) this.setupTokenSha256 = undefined
         return
@@ -77,7 +82,15 @@ export class SystemState {
       case 'source_key.create': {
         const { name, logId, keySha256 } = adminDetails['source_key.create'].parse(details)
         const createdAt = event['time.recorded']
-        this.sourceKeys.set(id, { id, name, logId, keySha256, createdAt, revokedAt: undefined, version })
+        this.sourceKeys.set(id, {
+          id,
+          name,
+          logId,
+          keySha256,
+          createdAt,
+          revokedAt: undefined,
+          version,
+        })
         return
       }
       case 'source_key.revoke': {

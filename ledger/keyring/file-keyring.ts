@@ -14,16 +14,32 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { fromHex, hex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
-import { type DurableFiles, makeDirectory, nodeFiles, replaceFile, writeFully } from '../durable-file.ts'
+import {
+  type DurableFiles,
+  makeDirectory,
+  nodeFiles,
+  replaceFile,
+  writeFully,
+} from '../durable-file.ts'
 import type { Keyring, SealingKey, TransportKey } from '../keyring.ts'
 
 /** One line of the journal, before encryption. Later lines win. */
 const Entry = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('subject'), logId: z.string(), id: z.string(), key: z.string() }),
+  z.strictObject({
+    kind: z.literal('subject'),
+    logId: z.string(),
+    id: z.string(),
+    key: z.string(),
+  }),
   z.strictObject({ kind: z.literal('erased'), logId: z.string(), id: z.string() }),
   z.strictObject({ kind: z.literal('token'), logId: z.string(), key: z.string() }),
   z.strictObject({ kind: z.literal('dedup'), logId: z.string(), day: z.string(), key: z.string() }),
-  z.strictObject({ kind: z.literal('transport'), logId: z.string(), id: z.string(), privateKey: z.string() }),
+  z.strictObject({
+    kind: z.literal('transport'),
+    logId: z.string(),
+    id: z.string(),
+    privateKey: z.string(),
+  }),
   z.strictObject({ kind: z.literal('chain'), id: z.string(), key: z.string() }),
 ])
 type Entry = z.infer<typeof Entry>
@@ -73,7 +89,8 @@ class FileKeyring implements Keyring {
     if (existsSync(this.path)) {
       const text = await readFile(this.path, 'utf8')
       const whole = text.slice(0, text.lastIndexOf('\n') + 1)
-      for (const line of whole.split('\n').slice(0, -1)) this.apply(this.decrypt(line, this.lines++))
+      for (const line of whole.split('\n').slice(0, -1))
+        this.apply(this.decrypt(line, this.lines++))
       this.bytes = Buffer.byteLength(whole)
       this.handle = await this.files.open(this.path, 'r+', 0o600)
     } else {
@@ -148,7 +165,12 @@ class FileKeyring implements Keyring {
     if (keys.length === 0) {
       const { privateKey } = generateKeyPairSync('x25519')
       const raw = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32)
-      const entry: Entry = { kind: 'transport', logId, id: hex(randomBytes(4)), privateKey: hex(raw) }
+      const entry: Entry = {
+        kind: 'transport',
+        logId,
+        id: hex(randomBytes(4)),
+        privateKey: hex(raw),
+      }
       this.add(entry)
       keys.push(entry)
     }
@@ -193,7 +215,10 @@ class FileKeyring implements Keyring {
     const name = `${logId}/${subjectId}`
     const known = this.subjectIds.get(name)
     if (known !== undefined) return known
-    const id = createHmac('sha256', this.masterKey).update(`subject/${name}`).digest('hex').slice(0, 32)
+    const id = createHmac('sha256', this.masterKey)
+      .update(`subject/${name}`)
+      .digest('hex')
+      .slice(0, 32)
     if (this.subjectIds.size >= maxCachedKeys) this.subjectIds.clear()
     this.subjectIds.set(name, id)
     return id
@@ -228,7 +253,8 @@ class FileKeyring implements Keyring {
     this.pending = []
     const text = batch.map((entry) => `${this.encrypt(entry, this.lines++)}\n`).join('')
     const bytes = Buffer.from(text)
-    if (this.handle === undefined) throw new SealtrailError('LEDGER_UNAVAILABLE', 'the keyring is closed')
+    if (this.handle === undefined)
+      throw new SealtrailError('LEDGER_UNAVAILABLE', 'the keyring is closed')
     await writeFully(this.files, this.handle, bytes, this.bytes)
     await this.files.sync(this.handle)
     this.bytes += bytes.length
@@ -267,10 +293,14 @@ class FileKeyring implements Keyring {
       const body = Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
       return Entry.parse(JSON.parse(body.toString('utf8')))
     } catch (cause) {
-      throw new SealtrailError('KEYRING_CORRUPT', `line ${number} of ${this.path} does not authenticate`, {
-        cause,
-        hint: 'Check that the master key is the one this keyring was made with.',
-      })
+      throw new SealtrailError(
+        'KEYRING_CORRUPT',
+        `line ${number} of ${this.path} does not authenticate`,
+        {
+          cause,
+          hint: 'Check that the master key is the one this keyring was made with.',
+        },
+      )
     }
   }
 }

@@ -2,7 +2,13 @@ import type { FileHandle } from 'node:fs/promises'
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SealtrailError } from '../../schemas/errors.ts'
-import { type DurableFiles, makeDirectory, nodeFiles, replaceFile, writeFully } from '../durable-file.ts'
+import {
+  type DurableFiles,
+  makeDirectory,
+  nodeFiles,
+  replaceFile,
+  writeFully,
+} from '../durable-file.ts'
 import { checkLogId } from '../log-id.ts'
 import type { PayloadStore } from '../payload-store.ts'
 
@@ -103,7 +109,11 @@ class FilePayloadStore implements PayloadStore {
 
   async sweep(logId: string, committedSize: number): Promise<void> {
     const log = await this.open(logId)
-    for (let last = log.batches.at(-1); last !== undefined && last.from >= committedSize; last = log.batches.at(-1)) {
+    for (
+      let last = log.batches.at(-1);
+      last !== undefined && last.from >= committedSize;
+      last = log.batches.at(-1)
+    ) {
       log.batches.pop()
       const start = last.offset - batchHeaderBytes
       const handle = this.handleOf(log, last)
@@ -153,19 +163,29 @@ class FilePayloadStore implements PayloadStore {
     if (log.end >= rotateBytes) await this.addFile(log)
     const file = log.handles.length - 1
     const handle = log.handles[file]
-    if (handle === undefined) throw new SealtrailError('LEDGER_UNAVAILABLE', 'no payload file is open')
+    if (handle === undefined)
+      throw new SealtrailError('LEDGER_UNAVAILABLE', 'no payload file is open')
     const bytes = Buffer.concat([header, ...payloads.filter((payload) => payload !== undefined)])
     const start = log.end
     try {
       await writeFully(this.files, handle, bytes, start)
       await this.files.sync(handle)
     } catch (cause) {
-      throw new SealtrailError('LEDGER_UNAVAILABLE', 'writing payloads failed; this process must stop', { cause })
+      throw new SealtrailError(
+        'LEDGER_UNAVAILABLE',
+        'writing payloads failed; this process must stop',
+        { cause },
+      )
     }
     log.end = start + bytes.length
     // A later put of the same index replaces what a failed commit left behind.
     while ((log.batches.at(-1)?.from ?? -1) >= fromIndex) log.batches.pop()
-    log.batches.push({ from: fromIndex, count: payloads.length, file, offset: start + batchHeaderBytes })
+    log.batches.push({
+      from: fromIndex,
+      count: payloads.length,
+      file,
+      offset: start + batchHeaderBytes,
+    })
   }
 
   private async readBatch(log: PayloadLog, batch: Batch): Promise<(Uint8Array | undefined)[]> {
@@ -194,7 +214,8 @@ class FilePayloadStore implements PayloadStore {
 
   private handleOf(log: PayloadLog, batch: Batch): FileHandle {
     const handle = log.handles[batch.file]
-    if (handle === undefined) throw new SealtrailError('PAYLOAD_MISSING', `payload file ${batch.file} is gone`)
+    if (handle === undefined)
+      throw new SealtrailError('PAYLOAD_MISSING', `payload file ${batch.file} is gone`)
     return handle
   }
 
@@ -223,7 +244,12 @@ class FilePayloadStore implements PayloadStore {
   }
 
   /** Reads the batch headers only. What is torn at the end was never acknowledged and is written over. */
-  private async scan(log: PayloadLog, handle: FileHandle, file: number, size: number): Promise<number> {
+  private async scan(
+    log: PayloadLog,
+    handle: FileHandle,
+    file: number,
+    size: number,
+  ): Promise<number> {
     const header = Buffer.alloc(batchHeaderBytes)
     let at = 0
     while (at + batchHeaderBytes <= size) {

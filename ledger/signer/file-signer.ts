@@ -23,7 +23,10 @@ import { checkLogId } from '../log-id.ts'
 import { sha256 } from '../sha256.ts'
 import type { Signer } from '../signer.ts'
 
-const Signed = z.strictObject({ size: z.int().nonnegative(), root: z.string().regex(/^[0-9a-f]{64}$/) })
+const Signed = z.strictObject({
+  size: z.int().nonnegative(),
+  root: z.string().regex(/^[0-9a-f]{64}$/),
+})
 
 interface LogKey {
   readonly privateKey: KeyObject
@@ -60,7 +63,9 @@ class FileSigner implements Signer {
     this.directory = directory
     this.deployment = deployment
     this.files = files
-    this.wrapKey = Buffer.from(hkdfSync('sha256', masterKey, new Uint8Array(), 'sealtrail/signer/v1', 32))
+    this.wrapKey = Buffer.from(
+      hkdfSync('sha256', masterKey, new Uint8Array(), 'sealtrail/signer/v1', 32),
+    )
   }
 
   origin(logId: string): string {
@@ -102,7 +107,10 @@ class FileSigner implements Signer {
   ): Promise<string> {
     const last = (await this.lastSigned(logId)) ?? { size: 0, root: emptyRoot(sha256) }
     if (size < last.size) {
-      throw refused(logId, `size ${size} is below ${last.size}, which was signed before: this log was rolled back`)
+      throw refused(
+        logId,
+        `size ${size} is below ${last.size}, which was signed before: this log was rolled back`,
+      )
     }
     if (size === last.size && !equal(root, last.root)) {
       throw refused(logId, `size ${size} was signed with another root: this log has forked`)
@@ -114,7 +122,8 @@ class FileSigner implements Signer {
       newRoot: root,
       proof: consistency,
     })
-    if (!consistent) throw refused(logId, `size ${size} does not continue the signed size ${last.size}`)
+    if (!consistent)
+      throw refused(logId, `size ${size} does not continue the signed size ${last.size}`)
     const { privateKey, publicKey } = await this.key(logId)
     if (size > last.size) {
       const state = Buffer.from(JSON.stringify({ size, root: hex(root) }))
@@ -148,7 +157,11 @@ class FileSigner implements Signer {
       const seed = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32)
       await replaceFile(this.files, path, this.wrap(logId, seed))
       const verifierKey = formatVerifierKey(sha256, this.origin(logId), publicOf(privateKey))
-      await replaceFile(this.files, join(this.directory, `${logId}.vkey`), Buffer.from(`${verifierKey}\n`))
+      await replaceFile(
+        this.files,
+        join(this.directory, `${logId}.vkey`),
+        Buffer.from(`${verifierKey}\n`),
+      )
     }
     const seed = this.unwrap(logId, await readFile(path))
     const privateKey = createPrivateKey({
@@ -173,10 +186,14 @@ class FileSigner implements Signer {
       decipher.setAuthTag(bytes.subarray(-16))
       return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
     } catch (cause) {
-      throw new SealtrailError('KEYRING_CORRUPT', `the signing key of ${logId} does not authenticate`, {
-        cause,
-        hint: 'Check that the master key is the one this deployment was made with.',
-      })
+      throw new SealtrailError(
+        'KEYRING_CORRUPT',
+        `the signing key of ${logId} does not authenticate`,
+        {
+          cause,
+          hint: 'Check that the master key is the one this deployment was made with.',
+        },
+      )
     }
   }
 }

@@ -76,8 +76,14 @@ class FileStorage implements LedgerStorage {
         `log ${logId} continues at ${expected}, not at ${segment.fromIndex}`,
       )
     }
-    if (segment.nextIndex !== segment.fromIndex + segment.leaves.length || segment.leaves.length === 0) {
-      throw new SealtrailError('LEDGER_CONFLICT', `segment ${segment.fromIndex} of ${logId} miscounts`)
+    if (
+      segment.nextIndex !== segment.fromIndex + segment.leaves.length ||
+      segment.leaves.length === 0
+    ) {
+      throw new SealtrailError(
+        'LEDGER_CONFLICT',
+        `segment ${segment.fromIndex} of ${logId} miscounts`,
+      )
     }
     log.pendingFrom = segment.nextIndex
     const place = await log.segments.append(encodeSegment(segment))
@@ -111,10 +117,16 @@ class FileStorage implements LedgerStorage {
     const stored = await this.readCheckpoint(logId, size)
     if (stored === note) return
     if (stored !== undefined) {
-      throw new SealtrailError('LEDGER_CONFLICT', `log ${logId} has another checkpoint of size ${size}`)
+      throw new SealtrailError(
+        'LEDGER_CONFLICT',
+        `log ${logId} has another checkpoint of size ${size}`,
+      )
     }
     if (size < (log.checkpointSizes.at(-1) ?? 0)) {
-      throw new SealtrailError('LEDGER_CONFLICT', `log ${logId} has a newer checkpoint than ${size}`)
+      throw new SealtrailError(
+        'LEDGER_CONFLICT',
+        `log ${logId} has a newer checkpoint than ${size}`,
+      )
     }
     const place = await log.checkpoints.append(utf8(`{"size":${size}}\n${note}`))
     log.checkpointPlaces.set(size, place)
@@ -156,7 +168,8 @@ class FileStorage implements LedgerStorage {
     const place = log.places[at]
     if (place === undefined) throw corrupt(logId, log.fromIndexes[at] ?? -1, 'is missing')
     const segment = decodeSegment(await log.segments.read(place))
-    if (segment.fromIndex !== log.fromIndexes[at]) throw corrupt(logId, segment.fromIndex, 'is misplaced')
+    if (segment.fromIndex !== log.fromIndexes[at])
+      throw corrupt(logId, segment.fromIndex, 'is misplaced')
     return segment
   }
 
@@ -169,13 +182,18 @@ class FileStorage implements LedgerStorage {
     const fromIndexes: number[] = []
     const places: FramePlace[] = []
     let size = 0
-    const segments = await FrameLog.open(join(this.directory, logId, 'segments'), frames, (place, content) => {
-      const segment = decodeSegment(content)
-      if (segment.fromIndex !== size) throw corrupt(logId, segment.fromIndex, `does not follow ${size}`)
-      fromIndexes.push(segment.fromIndex)
-      places.push(place)
-      size = segment.nextIndex
-    })
+    const segments = await FrameLog.open(
+      join(this.directory, logId, 'segments'),
+      frames,
+      (place, content) => {
+        const segment = decodeSegment(content)
+        if (segment.fromIndex !== size)
+          throw corrupt(logId, segment.fromIndex, `does not follow ${size}`)
+        fromIndexes.push(segment.fromIndex)
+        places.push(place)
+        size = segment.nextIndex
+      },
+    )
     const checkpointPlaces = new Map<number, FramePlace>()
     const checkpointSizes: number[] = []
     const checkpoints = await FrameLog.open(

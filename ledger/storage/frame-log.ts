@@ -36,7 +36,11 @@ export class FrameLog {
   private readonly options: FrameLogOptions
   private handles: FileHandle[] = []
   private end = 0
-  private waiting: { bytes: Uint8Array; done: (place: FramePlace) => void; fail: (e: Error) => void }[] = []
+  private waiting: {
+    bytes: Uint8Array
+    done: (place: FramePlace) => void
+    fail: (e: Error) => void
+  }[] = []
   private flushing: Promise<void> | undefined
   private broken: Error | undefined
 
@@ -56,7 +60,10 @@ export class FrameLog {
     const names = (await readdir(directory)).filter((name) => /^\d{8}\.log$/.test(name)).sort()
     for (const [number, name] of names.entries()) {
       if (name !== fileName(number)) {
-        throw new SealtrailError('LEDGER_CORRUPT', `${join(directory, fileName(number))} is missing`)
+        throw new SealtrailError(
+          'LEDGER_CORRUPT',
+          `${join(directory, fileName(number))} is missing`,
+        )
       }
       await log.scan(number, number === names.length - 1, onFrame)
     }
@@ -89,8 +96,16 @@ export class FrameLog {
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, place.offset - headerBytes)
     const view = new DataView(bytes.buffer)
     const content = bytes.subarray(headerBytes)
-    if (bytesRead !== bytes.length || view.getUint32(0) !== place.length || view.getUint32(4) !== crc32c(content)) {
-      throw this.corrupt(place.file, place.offset - headerBytes, 'a frame does not match its checksum')
+    if (
+      bytesRead !== bytes.length ||
+      view.getUint32(0) !== place.length ||
+      view.getUint32(4) !== crc32c(content)
+    ) {
+      throw this.corrupt(
+        place.file,
+        place.offset - headerBytes,
+        'a frame does not match its checksum',
+      )
     }
     return content
   }
@@ -124,12 +139,17 @@ export class FrameLog {
     this.flushing = undefined
   }
 
-  private async write(group: readonly { bytes: Uint8Array; done: (place: FramePlace) => void }[]): Promise<void> {
+  private async write(
+    group: readonly { bytes: Uint8Array; done: (place: FramePlace) => void }[],
+  ): Promise<void> {
     if (this.end >= this.options.rotateBytes) await this.addFile()
     const file = this.handles.length - 1
     const handle = this.handles[file]
     if (handle === undefined) throw new Error('no open file')
-    const bytes = group.length === 1 ? (group[0]?.bytes ?? new Uint8Array()) : Buffer.concat(group.map((each) => each.bytes))
+    const bytes =
+      group.length === 1
+        ? (group[0]?.bytes ?? new Uint8Array())
+        : Buffer.concat(group.map((each) => each.bytes))
     await writeFully(this.options.files, handle, bytes, this.end)
     await this.options.files.sync(handle)
     for (const { bytes: frame, done } of group) {
@@ -171,7 +191,8 @@ export class FrameLog {
       const view = header && new DataView(header.buffer, header.byteOffset, headerBytes)
       const length = view?.getUint32(0) ?? 0
       const sum = view?.getUint32(4) ?? 0
-      const content = view && length <= maxFrameBytes ? await want(at + headerBytes, length) : undefined
+      const content =
+        view && length <= maxFrameBytes ? await want(at + headerBytes, length) : undefined
       const whole = content !== undefined && length > 0 && crc32c(content) === sum
       if (!whole) {
         // A tear is at the very end: the frame reaches beyond the file, or it is the last thing in it.

@@ -64,7 +64,8 @@ export function encodeSegment(segment: Segment): Uint8Array {
 /** @throws SealtrailError `LEDGER_CORRUPT` */
 export function decodeSegment(bytes: Uint8Array): Segment {
   try {
-    if (!equal(bytes.subarray(0, magic.length), magic)) throw new RangeError('unknown magic or version')
+    if (!equal(bytes.subarray(0, magic.length), magic))
+      throw new RangeError('unknown magic or version')
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const headerAt = magic.length + 4
     const headerEnd = headerAt + view.getUint32(magic.length)

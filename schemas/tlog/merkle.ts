@@ -217,7 +217,12 @@ export function verifyConsistency(digest: Digest, claim: ConsistencyClaim): bool
  * Proof that leaves [from, until) are all there is between the two indexes: the hashes of the complete subtrees left
  * of the range, left to right, then those right of it, left to right (Crosby and Wallach 2009).
  */
-export function rangeProof(reader: HashReader, from: number, until: number, size: number): Uint8Array[] {
+export function rangeProof(
+  reader: HashReader,
+  from: number,
+  until: number,
+  size: number,
+): Uint8Array[] {
   if (!isSize(from) || !isSize(until) || !isSize(size) || from > until || until > size) {
     throw new RangeError(`no range [${from}, ${until}) in a tree of ${size}`)
   }
@@ -240,14 +245,16 @@ export interface RangeClaim {
 export function verifyRange(digest: Digest, claim: RangeClaim): boolean {
   const { from, until, size, leafHashes, proof, root } = claim
   if (!isSize(from) || !isSize(until) || !isSize(size) || from > until || until > size) return false
-  if (leafHashes.length !== until - from || !allHashes([...leafHashes, ...proof, root])) return false
+  if (leafHashes.length !== until - from || !allHashes([...leafHashes, ...proof, root]))
+    return false
   const left = subtreesOf(0, from)
   const right = subtreesOf(until, size)
   if (proof.length !== left.length + right.length) return false
   const frontier = new TreeFrontier(digest)
   for (const [i, { level }] of left.entries()) frontier.appendSubtree(level, proof[i])
   for (const hash of leafHashes) frontier.append(hash)
-  for (const [i, { level }] of right.entries()) frontier.appendSubtree(level, proof[left.length + i])
+  for (const [i, { level }] of right.entries())
+    frontier.appendSubtree(level, proof[left.length + i])
   return equal(frontier.root(), root)
 }
 

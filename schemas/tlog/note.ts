@@ -144,10 +144,12 @@ export function openNote(
 
 /** Text of a note: not empty, newline at the end, no control character but newline. */
 function checkText(text: string): void {
-  if (!text.endsWith('\n') || !text.isWellFormed()) throw bad('the text of a note ends in a newline')
+  if (!text.endsWith('\n') || !text.isWellFormed())
+    throw bad('the text of a note ends in a newline')
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if ((code < 0x20 && code !== 0x0a) || code === 0x7f) throw bad('the text holds a control character')
+    if ((code < 0x20 && code !== 0x0a) || code === 0x7f)
+      throw bad('the text holds a control character')
   }
 }
 
@@ -158,4 +160,3 @@ function checkName(name: string): void {
 function bad(message: string): SealtrailError {
   return new SealtrailError('PROOF_INVALID', message)
 }
-

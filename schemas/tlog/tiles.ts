@@ -41,7 +41,12 @@ export function parseTilePath(path: string): TileId | undefined {
 }
 
 /** Hashes of a tile: level L of the tiles are the subtrees of height 8 L. */
-export function tileBytes(reader: HashReader, level: number, index: number, width: number): Uint8Array {
+export function tileBytes(
+  reader: HashReader,
+  level: number,
+  index: number,
+  width: number,
+): Uint8Array {
   const bytes = new Uint8Array(width * hashBytes)
   for (let i = 0; i < width; i++) {
     bytes.set(reader.hash(level * 8, index * tileWidth + i), i * hashBytes)

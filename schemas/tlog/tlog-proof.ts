@@ -30,7 +30,8 @@ export function parseTlogProof(text: string): TlogProof {
   if (lines.shift() !== header) throw bad(`the proof does not begin with ${header}`)
   if (lines[0]?.startsWith('extra ')) lines.shift()
   const index = /^index (0|[1-9]\d*)$/.exec(lines.shift() ?? '')?.[1]
-  if (index === undefined || !Number.isSafeInteger(Number(index))) throw bad('the proof has no index')
+  if (index === undefined || !Number.isSafeInteger(Number(index)))
+    throw bad('the proof has no index')
   if (lines.length > maxHashes) throw bad('the proof has too many hashes')
   const hashes = lines.map((line) => {
     let hash: Uint8Array

@@ -45,14 +45,22 @@ async function paths(): Promise<string[]> {
   for await (const leaves of ledger.reader.read('main', 0, await ledger.reader.size('main'))) {
     for (const { event } of leaves) {
       const args = event['gen_ai.tool.call.arguments']
-      found.push(typeof args === 'object' && args !== null && 'path' in args ? String(args.path) : event['source.signal'] ?? '')
+      found.push(
+        typeof args === 'object' && args !== null && 'path' in args
+          ? String(args.path)
+          : (event['source.signal'] ?? ''),
+      )
     }
   }
   return found
 }
 
 const numbered = (seq: number, epoch = 'e1') =>
-  aToolCall({ 'source.epoch': epoch, 'source.seq': seq, 'gen_ai.tool.call.arguments': { path: `${epoch}/${seq}` } })
+  aToolCall({
+    'source.epoch': epoch,
+    'source.seq': seq,
+    'gen_ai.tool.call.arguments': { path: `${epoch}/${seq}` },
+  })
 const at = (path: string) => aToolCall({ 'gen_ai.tool.call.arguments': { path } })
 
 describe('the sequencer', () => {
@@ -73,7 +81,10 @@ describe('the sequencer', () => {
     const again = message([at('a'), at('b')], { requestDigest: 'same' })
     const foreign = message([at('a')], { requestDigest: 'same', sourceId: 'other' })
     await ledger.sequencer.handle([again, foreign])
-    expect(await ledger.sequencer.waitForReceipt(again.position, 10)).toMatchObject({ leaves: [], duplicates: 2 })
+    expect(await ledger.sequencer.waitForReceipt(again.position, 10)).toMatchObject({
+      leaves: [],
+      duplicates: 2,
+    })
     expect(await paths()).toEqual(['a', 'b', 'a'])
   })
 
@@ -89,7 +100,10 @@ describe('the sequencer', () => {
   })
 
   test('numbered records are taken once by their number, gaps are on the record, a new epoch starts over', async () => {
-    await ledger.sequencer.handle([message([numbered(0), numbered(1)]), message([numbered(1), numbered(2)])])
+    await ledger.sequencer.handle([
+      message([numbered(0), numbered(1)]),
+      message([numbered(1), numbered(2)]),
+    ])
     await reopen()
     await ledger.sequencer.handle([message([numbered(2), numbered(5), numbered(0, 'e2')])])
     expect(await paths()).toEqual(['e1/0', 'e1/1', 'e1/2', 'gap', 'e1/5', 'e2/0'])
@@ -100,7 +114,10 @@ describe('the sequencer', () => {
     const event = (source: string) => aToolCall({ 'source.event.id': 'x', 'source.id': source })
     await ledger.sequencer.handle([message([event('gateway')]), message([event('gateway')])])
     await reopen()
-    await ledger.sequencer.handle([message([event('gateway')]), message([event('b')], { sourceId: 'b' })])
+    await ledger.sequencer.handle([
+      message([event('gateway')]),
+      message([event('b')], { sourceId: 'b' }),
+    ])
     expect(await ledger.reader.size('main')).toBe(2)
   })
 
@@ -112,7 +129,8 @@ describe('the sequencer', () => {
     ledger.clock.nowMs -= 86_400_000
     await ledger.sequencer.append('main', [at('c')])
     const times: string[] = []
-    for await (const leaves of ledger.reader.read('main', 0, 3)) for (const { event } of leaves) times.push(event['time.recorded'])
+    for await (const leaves of ledger.reader.read('main', 0, 3))
+      for (const { event } of leaves) times.push(event['time.recorded'])
     expect(times).toEqual(times.toSorted())
     expect(new Set(times).size).toBe(1)
   })
@@ -122,7 +140,8 @@ describe('the sequencer', () => {
     await ledger.sequencer.handle([message([at('a'), surrogate, at('b')])])
     const dispositions: string[] = []
     for await (const leaves of ledger.reader.read('main', 0, 3)) {
-      for (const { event } of leaves) dispositions.push(`${event['record.disposition']}:${event['record.reason'] ?? ''}`)
+      for (const { event } of leaves)
+        dispositions.push(`${event['record.disposition']}:${event['record.reason'] ?? ''}`)
     }
     expect(dispositions).toEqual(['mapped:', 'rejected:CANONICAL_JSON_INVALID', 'mapped:'])
   })
@@ -135,7 +154,11 @@ describe('the sequencer', () => {
 
   test('no identity, argument or result stands readable in a leaf or in a payload file', async () => {
     await ledger.sequencer.append('main', [
-      aToolCall({ 'user.name': 'canary-user', 'gen_ai.tool.call.arguments': { path: 'canary-path' }, 'gen_ai.tool.call.result': 'canary-result' }),
+      aToolCall({
+        'user.name': 'canary-user',
+        'gen_ai.tool.call.arguments': { path: 'canary-path' },
+        'gen_ai.tool.call.result': 'canary-result',
+      }),
     ])
     const leaf = Buffer.from((await ledger.reader.readOne('main', 0))?.leaf ?? []).toString()
     const payload = Buffer.from((await ledger.payloads.get('main', 0)) ?? []).toString('latin1')
@@ -175,17 +198,27 @@ describe('the sequencer', () => {
     const [stored] = [await ledger.storage.readSegment('main', 0)]
     if (stored === undefined) throw new Error('no segment')
     await ledger.storage.appendSegment('main', { ...stored, fromIndex: 1, nextIndex: 2 })
-    await expect(ledger.sequencer.append('main', [at('b')])).rejects.toMatchObject({ code: 'LEDGER_CONFLICT' })
-    await expect(ledger.sequencer.append('main', [at('c')])).rejects.toMatchObject({ code: 'LEDGER_CONFLICT' })
+    await expect(ledger.sequencer.append('main', [at('b')])).rejects.toMatchObject({
+      code: 'LEDGER_CONFLICT',
+    })
+    await expect(ledger.sequencer.append('main', [at('c')])).rejects.toMatchObject({
+      code: 'LEDGER_CONFLICT',
+    })
     expect(await ledger.sequencer.failed).toMatchObject({ code: 'LEDGER_CONFLICT' })
   })
 
   test('the signer refuses a rolled-back log', async () => {
     await ledger.sequencer.append('main', [at('a'), at('b')])
     await ledger.sequencer.publishCheckpoints()
-    await expect(ledger.signer.sign('main', 1, new Uint8Array(32), [])).rejects.toMatchObject({ code: 'SIGNER_REFUSED' })
-    await expect(ledger.signer.sign('main', 2, new Uint8Array(32), [])).rejects.toMatchObject({ code: 'SIGNER_REFUSED' })
-    await expect(ledger.signer.sign('main', 3, new Uint8Array(32), [])).rejects.toMatchObject({ code: 'SIGNER_REFUSED' })
+    await expect(ledger.signer.sign('main', 1, new Uint8Array(32), [])).rejects.toMatchObject({
+      code: 'SIGNER_REFUSED',
+    })
+    await expect(ledger.signer.sign('main', 2, new Uint8Array(32), [])).rejects.toMatchObject({
+      code: 'SIGNER_REFUSED',
+    })
+    await expect(ledger.signer.sign('main', 3, new Uint8Array(32), [])).rejects.toMatchObject({
+      code: 'SIGNER_REFUSED',
+    })
   })
 
   test('ticks stand in logs that had traffic, once', async () => {

@@ -1,7 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { base64, fromBase64, fromHex, hex } from '../../schemas/bytes.ts'
-import { canonicalJson, findDuplicateKey, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import {
+  canonicalJson,
+  findDuplicateKey,
+  type JsonValue,
+} from '../../schemas/leaf/canonical-json.ts'
 
 describe('RFC 8785 canonical JSON', () => {
   test('the sample of section 3.2.2', () => {
@@ -16,21 +20,40 @@ describe('RFC 8785 canonical JSON', () => {
   })
 
   test('keys sort by UTF-16 code units, as in section 3.2.3', () => {
-    const object = { '\u20ac': 1, '\r': 2, '\ufb33': 3, '1': 4, '\u{1f600}': 5, '\u0080': 6, '\u00f6': 7 }
+    const object = {
+      '\u20ac': 1,
+      '\r': 2,
+      '\ufb33': 3,
+      '1': 4,
+      '\u{1f600}': 5,
+      '\u0080': 6,
+      '\u00f6': 7,
+    }
     expect(Object.keys(JSON.parse(canonicalJson(object)))).toHaveLength(7)
-    expect(canonicalJson(object)).toBe('{"\\r":2,"1":4,"\u0080":6,"ö":7,"€":1,"\u{1f600}":5,"\ufb33":3}')
+    expect(canonicalJson(object)).toBe(
+      '{"\\r":2,"1":4,"\u0080":6,"ö":7,"€":1,"\u{1f600}":5,"\ufb33":3}',
+    )
   })
 
   test.each([
-    [0, '0'], [-0, '0'], [5e-324, '5e-324'], [-5e-324, '-5e-324'], [1.7976931348623157e308, '1.7976931348623157e+308'],
-    [9007199254740992, '9007199254740992'], [295147905179352830000, '295147905179352830000'], [1e21, '1e+21'], [1e23, '1e+23'],
-    [333333333.3333332, '333333333.3333332'], [-0.0000033333333333333333, '-0.0000033333333333333333'],
+    [0, '0'],
+    [-0, '0'],
+    [5e-324, '5e-324'],
+    [-5e-324, '-5e-324'],
+    [1.7976931348623157e308, '1.7976931348623157e+308'],
+    [9007199254740992, '9007199254740992'],
+    [295147905179352830000, '295147905179352830000'],
+    [1e21, '1e+21'],
+    [1e23, '1e+23'],
+    [333333333.3333332, '333333333.3333332'],
+    [-0.0000033333333333333333, '-0.0000033333333333333333'],
   ])('the number %d of appendix B', (number, text) => {
     expect(canonicalJson(number)).toBe(text)
   })
 
   test('what has no canonical form is refused', () => {
-    for (const value of ['\ud800', Number.NaN, Number.POSITIVE_INFINITY]) expect(() => canonicalJson(value)).toThrow()
+    for (const value of ['\ud800', Number.NaN, Number.POSITIVE_INFINITY])
+      expect(() => canonicalJson(value)).toThrow()
     let deep: JsonValue = 1
     for (let i = 0; i < 65; i++) deep = [deep]
     expect(() => canonicalJson(deep)).toThrow(/nesting/)

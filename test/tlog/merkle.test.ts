@@ -73,7 +73,13 @@ describe('RFC 6962 trees', () => {
     expect(equal(nodeHash(sha256, left, right), rootOf(tree, sha256, 4))).toBe(true)
     const asLeaf = leafHash(sha256, left)
     expect(
-      verifyInclusion(sha256, { index: 0, size: 2, leafHash: asLeaf, proof: [right], root: rootOf(tree, sha256, 4) }),
+      verifyInclusion(sha256, {
+        index: 0,
+        size: 2,
+        leafHash: asLeaf,
+        proof: [right],
+        root: rootOf(tree, sha256, 4),
+      }),
     ).toBe(false)
   })
 
@@ -91,7 +97,9 @@ describe('RFC 6962 trees', () => {
         }
         expect(verifyConsistency(sha256, claim)).toBe(true)
         expect(verifyConsistency(sha256, { ...claim, oldRoot: leafOf(999) })).toBe(false)
-        expect(verifyConsistency(sha256, { ...claim, proof: [...proof, claim.newRoot] })).toBe(false)
+        expect(verifyConsistency(sha256, { ...claim, proof: [...proof, claim.newRoot] })).toBe(
+          false,
+        )
         if (oldSize > 0 && oldSize < newSize) {
           expect(verifyConsistency(sha256, { ...claim, newRoot: leafOf(999) })).toBe(false)
           expect(verifyConsistency(sha256, { ...claim, proof: proof.slice(1) })).toBe(false)
@@ -112,8 +120,16 @@ describe('RFC 6962 trees', () => {
           const claim = { from, until, size, leafHashes, proof, root }
           expect(verifyRange(sha256, claim)).toBe(true)
           if (leafHashes.length > 1) {
-            expect(verifyRange(sha256, { ...claim, leafHashes: leafHashes.toReversed() })).toBe(false)
-            expect(verifyRange(sha256, { ...claim, until: until - 1, leafHashes: leafHashes.slice(0, -1) })).toBe(false)
+            expect(verifyRange(sha256, { ...claim, leafHashes: leafHashes.toReversed() })).toBe(
+              false,
+            )
+            expect(
+              verifyRange(sha256, {
+                ...claim,
+                until: until - 1,
+                leafHashes: leafHashes.slice(0, -1),
+              }),
+            ).toBe(false)
           }
         }
       }

@@ -5,8 +5,19 @@ import { sha256 } from '../../ledger/sha256.ts'
 import { utf8 } from '../../schemas/bytes.ts'
 import { formatCheckpoint, openCheckpoint, parseCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { inclusionProof, leafHash, MemoryHashTree, rootOf } from '../../schemas/tlog/merkle.ts'
-import { formatVerifierKey, keyId, noteVerifier, openNote, signNote } from '../../schemas/tlog/note.ts'
-import { decodeEntryBundle, encodeEntryBundle, parseTilePath, tilePath } from '../../schemas/tlog/tiles.ts'
+import {
+  formatVerifierKey,
+  keyId,
+  noteVerifier,
+  openNote,
+  signNote,
+} from '../../schemas/tlog/note.ts'
+import {
+  decodeEntryBundle,
+  encodeEntryBundle,
+  parseTilePath,
+  tilePath,
+} from '../../schemas/tlog/tiles.ts'
 import { formatTlogProof, verifyTlogProof } from '../../schemas/tlog/tlog-proof.ts'
 
 /** From the documentation of golang.org/x/mod/sumdb/note. */
@@ -21,7 +32,9 @@ const origin = 'sealtrail.example/main'
 const { publicKey, privateKey } = generateKeyPairSync('ed25519')
 const rawKey = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)
 const signer = (text: string) =>
-  signNote(text, origin, keyId(sha256, origin, rawKey), (message) => sign(null, message, privateKey))
+  signNote(text, origin, keyId(sha256, origin, rawKey), (message) =>
+    sign(null, message, privateKey),
+  )
 const verifiers = [noteVerifier(sha256, verifyEd25519, formatVerifierKey(sha256, origin, rawKey))]
 
 describe('signed notes', () => {
@@ -46,7 +59,9 @@ describe('signed notes', () => {
   })
 
   test('a signature by an unknown key beside a known one is ignored', () => {
-    expect(openNote(`${peterNote}\u2014 Somebody AAAAAAAA\n`, [verifier]).signedBy).toEqual(['PeterNeumann'])
+    expect(openNote(`${peterNote}\u2014 Somebody AAAAAAAA\n`, [verifier]).signedBy).toEqual([
+      'PeterNeumann',
+    ])
   })
 })
 
@@ -72,7 +87,9 @@ describe('checkpoints and proofs', () => {
   })
 
   test('a checkpoint of another log is refused, though its key is known', () => {
-    const foreign = signer(formatCheckpoint({ origin: 'other/log', size: 1, root: rootOf(tree, sha256, 1) }))
+    const foreign = signer(
+      formatCheckpoint({ origin: 'other/log', size: 1, root: rootOf(tree, sha256, 1) }),
+    )
     expect(() => openCheckpoint(foreign, verifiers)).toThrow(/origin/)
   })
 
@@ -90,7 +107,11 @@ describe('checkpoints and proofs', () => {
 
   test('no single altered byte of a proof passes', () => {
     const leaf = leaves[7] ?? utf8('')
-    const proof = formatTlogProof({ index: 7, hashes: inclusionProof(tree, sha256, 7, 300), checkpoint: note })
+    const proof = formatTlogProof({
+      index: 7,
+      hashes: inclusionProof(tree, sha256, 7, 300),
+      checkpoint: note,
+    })
     for (let at = 0; at < proof.length; at++) {
       const altered = `${proof.slice(0, at)}${proof[at] === 'A' ? 'B' : 'A'}${proof.slice(at + 1)}`
       expect(() => verifyTlogProof(sha256, altered, leaf, verifiers)).toThrow()
@@ -105,7 +126,15 @@ describe('tiles', () => {
     for (const path of ['tile/0/x001/x234/067', 'tile/entries/005.p/7', 'tile/3/000.p/255']) {
       expect(parseTilePath(path)).toBeDefined()
     }
-    for (const path of ['tile/0/5', 'tile/0/x000/005', 'tile/00/005', 'tile/0/005.p/256', 'tile/0/005.p/0', '../x', 'tile/0/005/']) {
+    for (const path of [
+      'tile/0/5',
+      'tile/0/x000/005',
+      'tile/00/005',
+      'tile/0/005.p/256',
+      'tile/0/005.p/0',
+      '../x',
+      'tile/0/005/',
+    ]) {
       expect(parseTilePath(path)).toBeUndefined()
     }
   })

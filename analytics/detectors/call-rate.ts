@@ -1,0 +1,207 @@
+import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import type { Entity } from '../../schemas/finding.ts'
+import {
+  budgetThreshold,
+  type Detector,
+  type DetectorFactory,
+  type FindingDraft,
+  type JudgedCall,
+} from './detector.ts'
+import { nats, quote, round } from './first-scope.ts'
+import { upperTail } from './negative-binomial.ts'
+import { RecentMap } from './novelty.ts'
+
+const bucketSeconds = 300
+const bucketMs = bucketSeconds * 1000
+const maxSeries = 20_000
+const keptBuckets = 120
+/** One alert of a series, then silence for this many buckets (notes of NAB: repeats cost more than they tell). */
+const holdOffBuckets = 50
+/** Buckets of history before a series is judged: half a day. */
+const warmUpBuckets = 144
+const minCalls = 10
+/** Half-life of the baseline: seven days of buckets. */
+const decay = 0.5 ** (1 / (7 * 288))
+
+interface Series {
+  readonly entity: Entity
+  readonly tool: string
+  readonly firstSeenMs: number
+  bucket: number
+  count: number
+  evidence: number[]
+  mayAlert: boolean
+  occurredAt: string
+  callsPerDay: number
+  /** Decayed number of buckets, sum and sum of squares of counts. */
+  weight: number
+  sum: number
+  squares: number
+  buckets: number
+  silentUntil: number
+  recent: { bucket: number; count: number }[]
+}
+
+/**
+ * Calls of an entity to a tool in five minutes, against its own baseline: a negative binomial fitted to its decayed
+ * history, empty buckets included, shrunk to a weak prior. A bucket is judged when leaf time has passed it.
+ */
+export const callRate: DetectorFactory = ({ alertsPerDay }) => {
+  const series = new RecentMap<Series>(maxSeries)
+  const open = new Set<string>()
+  const detector: Detector = {
+    id: 'call-rate@1',
+    observe(call) {
+      const tool = `${call.event['mcp.server.name'] ?? '?'}/${call.event['gen_ai.tool.name'] ?? '?'}`
+      const key = `${call.entity.kind}/${call.entity.value}|${tool}`
+      const bucket = Math.floor(call.occurredMs / bucketMs)
+      const each = series.use(key, () => newSeries(call, tool, bucket))
+      const drafts = bucket > each.bucket ? close(each, bucket, alertsPerDay) : []
+      // What is late for its bucket teaches the open one nothing and is left out.
+      if (bucket === each.bucket) {
+        each.count++
+        each.mayAlert &&= call.mayAlert
+        each.callsPerDay = call.callsPerDay
+        each.occurredAt = call.event['time.occurred']
+        if (each.evidence.length < 64) each.evidence.push(call.leafIndex)
+        open.add(key)
+      }
+      return drafts
+    },
+    advance(nowMs) {
+      const bucket = Math.floor(nowMs / bucketMs)
+      const drafts: FindingDraft[] = []
+      for (const key of open) {
+        const each = series.peek(key)
+        if (each !== undefined && bucket <= each.bucket) continue
+        open.delete(key)
+        if (each !== undefined) drafts.push(...close(each, bucket, alertsPerDay))
+      }
+      return drafts
+    },
+  }
+  return detector
+}
+
+function newSeries(call: JudgedCall, tool: string, bucket: number): Series {
+  return {
+    entity: call.entity,
+    tool,
+    firstSeenMs: call.occurredMs,
+    bucket,
+    count: 0,
+    evidence: [],
+    mayAlert: true,
+    occurredAt: call.event['time.occurred'],
+    callsPerDay: call.callsPerDay,
+    weight: 0,
+    sum: 0,
+    squares: 0,
+    buckets: 0,
+    silentUntil: 0,
+    recent: [],
+  }
+}
+
+/** Judges the open bucket, learns it and the empty ones after it, and opens `next`. */
+function close(series: Series, next: number, alertsPerDay: number): FindingDraft[] {
+  const drafts = series.count > 0 ? judge(series, alertsPerDay) : []
+  if (series.count > 0) {
+    learn(series, series.count, 1)
+    series.recent.push({ bucket: series.bucket, count: series.count })
+    if (series.recent.length > keptBuckets) series.recent.shift()
+  }
+  const empty = Math.max(0, next - series.bucket - 1)
+  if (empty > 0) learn(series, 0, Math.min(empty, 30 * 288))
+  series.bucket = next
+  series.count = 0
+  series.evidence = []
+  series.mayAlert = true
+  return drafts
+}
+
+function learn(series: Series, count: number, times: number): void {
+  const kept = decay ** times
+  series.weight = series.weight * kept + (1 - kept) / (1 - decay)
+  series.sum = series.sum * kept + count * times
+  series.squares = series.squares * kept + count ** 2 * times
+  series.buckets += times
+}
+
+function judge(series: Series, alertsPerDay: number): FindingDraft[] {
+  const { count, bucket } = series
+  if (
+    !series.mayAlert ||
+    count < minCalls ||
+    series.buckets < warmUpBuckets ||
+    bucket < series.silentUntil
+  )
+    return []
+  const { mean, variance } = fit(series)
+  const p = round(upperTail(count, mean, variance))
+  const threshold = budgetThreshold(alertsPerDay, 3, Math.max(288, series.callsPerDay))
+  // The fit says how unlikely; three times the worst seen says it is worth a look.
+  const worst = Math.max(0, ...series.recent.map((each) => each.count))
+  if (p >= threshold || count < 3 * worst) return []
+  series.silentUntil = bucket + holdOffBuckets
+  const high = highBand(mean, variance, threshold)
+  const startMs = bucket * bucketMs
+  return [
+    {
+      entity: series.entity,
+      subject: `calls of ${series.tool} in 5 minutes`,
+      observed: String(count),
+      expected: `0 to ${high}`,
+      p,
+      threshold: round(threshold),
+      windowFromMs: series.firstSeenMs,
+      windowUntilMs: startMs + bucketMs,
+      samples: Math.round(series.buckets),
+      contributions: [
+        {
+          feature: 'calls in 5 minutes',
+          observed: String(count),
+          expected: `${mean.toPrecision(3)} on average, ${worst} at most lately`,
+          nats: nats(p),
+        },
+      ],
+      baseline: { kind: 'series', bucketSeconds, points: points(series, high) },
+      counterfactual: `It would not have fired at ${high} calls or fewer in 5 minutes.`,
+      sentence: `${series.entity.kind} ${quote(series.entity.value)} called ${quote(series.tool)} ${count} times in 5 minutes; ${worst} was the most in its recent active periods, and ${mean.toPrecision(2)} is its average.`,
+      evidence: series.evidence,
+      occurredAt: series.occurredAt,
+      holdOffKey: `${series.entity.kind}/${series.entity.value}/${series.tool}`,
+    },
+  ]
+}
+
+/** Mean and variance a bucket, shrunk to a prior of one call in two buckets worth of weight. */
+function fit(series: Series): { mean: number; variance: number } {
+  const weight = series.weight + 2
+  const mean = (series.sum + 0.1) / weight
+  const variance = Math.max(mean, (series.squares + 0.1) / weight - mean ** 2)
+  return { mean, variance }
+}
+
+/** Largest count that is still expected. */
+function highBand(mean: number, variance: number, threshold: number): number {
+  let high = Math.ceil(mean)
+  while (high < 10_000 && upperTail(high + 1, mean, variance) >= threshold) high++
+  return high
+}
+
+function points(series: Series, high: number) {
+  const counts = new Map(series.recent.map((each) => [each.bucket, each.count]))
+  counts.set(series.bucket, series.count)
+  const first = Math.max(series.bucket - keptBuckets + 1, Math.floor(series.firstSeenMs / bucketMs))
+  const result: { at: string; count: number; low: number; high: number }[] = []
+  for (let bucket = first; bucket <= series.bucket; bucket++) {
+    result.push({
+      at: timestampFromMs(bucket * bucketMs),
+      count: counts.get(bucket) ?? 0,
+      low: 0,
+      high,
+    })
+  }
+  return result
+}

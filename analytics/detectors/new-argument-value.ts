@@ -1,0 +1,201 @@
+import type { Contribution } from '../../schemas/finding.ts'
+import { argumentValues, classifyValue, type ValueClass } from './argument-values.ts'
+import { capabilityOfTool, capabilityWeight } from './capability.ts'
+import {
+  budgetThreshold,
+  type Detector,
+  type DetectorFactory,
+  type FindingDraft,
+  type JudgedCall,
+} from './detector.ts'
+import { nats, quote, round } from './first-scope.ts'
+import { NoveltyCounter, RecentMap } from './novelty.ts'
+import { ResultMemory } from './result-memory.ts'
+
+const maxKeys = 50_000
+const maxValuesPerKey = 256
+const warmUpSamples = 20
+
+interface Profile {
+  readonly values: NoveltyCounter
+  readonly firstSeenMs: number
+}
+
+interface Candidate {
+  readonly path: string
+  readonly value: string
+  readonly valueClass: ValueClass
+  readonly profile: Profile
+  readonly everybody: NoveltyCounter
+  readonly ownNew: number
+  readonly peerFactor: number
+  /** Leaf of the earlier result that supplied the value. */
+  readonly suppliedBy: number | undefined
+  readonly p: number
+}
+
+/**
+ * An argument value that is new for its key. Addresses count by domain, URLs by host, paths by folder; everything else
+ * as it stands. A value that an earlier result of the same session supplied word for word, given to a tool that can
+ * change or send things, is how an injected instruction looks.
+ */
+export const newArgumentValue: DetectorFactory = ({ alertsPerDay }) => {
+  const own = new RecentMap<Profile>(maxKeys)
+  const all = new RecentMap<NoveltyCounter>(maxKeys)
+  const results = new ResultMemory()
+  const detector: Detector = {
+    id: 'new-argument-value@1',
+    observe(call) {
+      const { event } = call
+      const session = sessionOf(call)
+      const tool = `${event['mcp.server.name'] ?? '?'}/${event['gen_ai.tool.name'] ?? '?'}`
+      const capability = capabilityOfTool(event)
+      const candidates: Candidate[] = []
+      const seen: { profile: Profile; everybody: NoveltyCounter; key: string }[] = []
+      for (const { path, value } of argumentValues(event['gen_ai.tool.call.arguments'])) {
+        const profile = own.use(`${call.entity.kind}/${call.entity.value}|${tool}|${path}`, () => ({
+          values: new NoveltyCounter(maxValuesPerKey),
+          firstSeenMs: call.occurredMs,
+        }))
+        const everybody = all.use(`${tool}|${path}`, () => new NoveltyCounter(maxValuesPerKey))
+        const valueClass = classifyValue(value)
+        seen.push({ profile, everybody, key: valueClass.key })
+        if (
+          !call.mayAlert ||
+          everybody.size < warmUpSamples ||
+          profile.values.countOf(valueClass.key) > 0
+        )
+          continue
+        const warm = profile.values.size >= warmUpSamples
+        const ownNew = (warm ? profile.values : everybody).probabilityOfNew()
+        const known = everybody.countOf(valueClass.key)
+        if (!warm && known > 0) continue
+        const peerFactor =
+          known > 0
+            ? Math.min(1, 0.3 + known / everybody.size)
+            : Math.sqrt(everybody.probabilityOfNew())
+        const suppliedBy = capability === 'read' ? undefined : results.sourceOf(session, value)
+        const provenance = suppliedBy === undefined ? 1 : 0.02
+        // What merely reads matters less: it takes four times the surprise.
+        const weight = capability === 'read' ? 0.25 : capabilityWeight(capability)
+        const p = round(Math.min(1, (ownNew * peerFactor * provenance) / weight))
+        candidates.push({
+          path,
+          value,
+          valueClass,
+          profile,
+          everybody,
+          ownNew,
+          peerFactor,
+          suppliedBy,
+          p,
+        })
+      }
+      const drafts = decide(call, tool, capability, candidates, alertsPerDay)
+      for (const { profile, everybody, key } of seen) {
+        profile.values.add(key)
+        everybody.add(key)
+      }
+      results.learn(session, call.leafIndex, event['gen_ai.tool.call.result'])
+      return drafts
+    },
+    advance: () => [],
+  }
+  return detector
+}
+
+/** The most surprising value of a call speaks for it; the number of values looked at is paid for. */
+function decide(
+  call: JudgedCall,
+  tool: string,
+  capability: string,
+  candidates: readonly Candidate[],
+  alertsPerDay: number,
+): FindingDraft[] {
+  const [worst] = candidates.toSorted((a, b) => a.p - b.p || (a.path < b.path ? -1 : 1))
+  if (worst === undefined) return []
+  const p = round(Math.min(1, worst.p * candidates.length))
+  const threshold = budgetThreshold(alertsPerDay, 3, call.callsPerDay)
+  if (p >= threshold) return []
+  const { path, value, valueClass, profile, everybody, suppliedBy } = worst
+  const { values, otherCount } = (
+    profile.values.size >= warmUpSamples ? profile.values : everybody
+  ).top(12)
+  const contributions: Contribution[] = [
+    {
+      feature: `new for ${path}`,
+      observed: valueClass.key.slice(0, 200),
+      expected: `a new one in ${Math.round(1 / worst.ownNew)} calls`,
+      nats: nats(worst.ownNew),
+    },
+    {
+      feature: 'seen in calls of others',
+      observed: String(everybody.countOf(valueClass.key)),
+      expected: `${everybody.size} calls in all`,
+      nats: nats(worst.peerFactor),
+    },
+    {
+      feature: 'what the tool can do',
+      observed: capability,
+      expected: 'read',
+      nats: nats(
+        capability === 'read'
+          ? 4
+          : 1 / { write: 3, send: 5, admin: 10, read: 1 }[capability as 'write' | 'send' | 'admin'],
+      ),
+    },
+    ...(suppliedBy === undefined
+      ? []
+      : [
+          {
+            feature: 'supplied by an earlier result',
+            observed: `word for word in leaf ${suppliedBy}`,
+            expected: 'known to the agent from elsewhere',
+            nats: nats(0.02),
+          },
+        ]),
+  ]
+  const supplied =
+    suppliedBy === undefined
+      ? ''
+      : ' The value stood word for word in a result that the agent had read shortly before.'
+  return [
+    {
+      entity: call.entity,
+      subject: `${tool} ${path}`,
+      observed: value.slice(0, 500),
+      expected: values
+        .map(({ label }) => label)
+        .slice(0, 5)
+        .join(', ')
+        .slice(0, 500),
+      p,
+      threshold: round(threshold),
+      windowFromMs: profile.firstSeenMs,
+      windowUntilMs: call.occurredMs,
+      samples: profile.values.size,
+      contributions,
+      baseline: {
+        kind: 'share',
+        values: values.map(({ label, count }) => ({ label: label.slice(0, 500), count })),
+        otherCount,
+        observed: valueClass.key.slice(0, 500),
+        peerCount: everybody.countOf(valueClass.key),
+      },
+      counterfactual: `It would not have fired if ${quote(call.entity.value)} had used ${quote(valueClass.key)} in ${path} of ${tool} before.`,
+      sentence: `${call.entity.kind} ${quote(call.entity.value)} called ${quote(tool)} with ${path} = ${quote(value)}: never seen in ${profile.values.size} calls of its own and ${everybody.size} of all.${supplied}`,
+      evidence: suppliedBy === undefined ? [call.leafIndex] : [call.leafIndex, suppliedBy],
+      occurredAt: call.event['time.occurred'],
+      holdOffKey: `${call.entity.kind}/${call.entity.value}/${tool}/${path}/${valueClass.key}`,
+    },
+  ]
+}
+
+function sessionOf({ event, entity }: JudgedCall): string {
+  return (
+    event['gen_ai.conversation.id'] ??
+    event['mcp.session.id'] ??
+    event.trace_id ??
+    `${entity.kind}/${entity.value}`
+  )
+}

@@ -1,0 +1,164 @@
+import type { CommitObserver, CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
+import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
+import type { CallChange } from '../../schemas/call.ts'
+import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import type { Finding } from '../../schemas/finding.ts'
+import type { Digest } from '../../schemas/tlog/digest.ts'
+import type { DetectorFactory } from '../detectors/detector.ts'
+import { toFindingEvent } from './finding-event.ts'
+import { Fold } from './fold.ts'
+
+export interface FoldRunnerParts {
+  readonly reader: LedgerReader
+  readonly appender: LedgerAppender
+  readonly digest: Digest
+  readonly detectors: readonly DetectorFactory[]
+  readonly clock: () => number
+  readonly alertsPerDay?: number
+  /** Told of call changes in leaf order; `upTo` is the first leaf that is not folded yet. Must not throw. */
+  readonly onCalls: (logId: string, upTo: number, changes: readonly CallChange[]) => void
+  readonly onError: (error: Error) => void
+}
+
+const leavesPerSlice = 500
+
+/**
+ * Runs the fold of each log: refolds what is stored, then follows the commits, and puts findings on the record once.
+ * Commits only wake it; it reads in slices, so that people and senders are answered in between.
+ */
+export class FoldRunner {
+  /** Give this to the sequencer. */
+  readonly observe: CommitObserver = (segment) => {
+    const log = this.logs.get(segment.logId)
+    if (log === undefined) return
+    // Following closely, the leaves are taken from memory; far behind, they are read from the ledger later.
+    if (log.size === segment.fromIndex && log.waiting.length < 20_000)
+      log.waiting.push(...segment.leaves)
+    log.size = segment.treeSize
+    this.wake(log)
+  }
+  private readonly parts: FoldRunnerParts
+  private readonly logs = new Map<string, LogFold>()
+  private stopped = false
+
+  constructor(parts: FoldRunnerParts) {
+    this.parts = parts
+  }
+
+  /** Refolds the stored leaves of a log and follows it from then on. */
+  async follow(
+    logId: string,
+    onProgress: (done: number, total: number) => void = () => undefined,
+  ): Promise<void> {
+    const log: LogFold = {
+      logId,
+      fold: new Fold({
+        logId,
+        digest: this.parts.digest,
+        detectors: this.parts.detectors,
+        ...(this.parts.alertsPerDay === undefined ? {} : { alertsPerDay: this.parts.alertsPerDay }),
+      }),
+      next: 0,
+      size: await this.parts.reader.size(logId),
+      waiting: [],
+      recorded: new Set(),
+      pending: [],
+      running: undefined,
+    }
+    this.logs.set(logId, log)
+    const total = log.size
+    while (log.next < total && !this.stopped) {
+      await this.slice(log)
+      onProgress(log.next, total)
+    }
+    this.wake(log)
+    await log.running
+  }
+
+  /** Leaves of a log that the detectors have passed. */
+  judged(logId: string): number {
+    return this.logs.get(logId)?.next ?? 0
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true
+    for (const log of this.logs.values()) await log.running
+  }
+
+  private wake(log: LogFold): void {
+    if (this.stopped) return
+    log.running ??= this.run(log)
+  }
+
+  private async run(log: LogFold): Promise<void> {
+    try {
+      await new Promise((resolve) => setImmediate(resolve))
+      while (!this.stopped && log.next < log.size) await this.slice(log)
+      await this.record(log)
+    } catch (error) {
+      this.parts.onError(error instanceof Error ? error : new Error(String(error)))
+    } finally {
+      log.running = undefined
+    }
+    if (!this.stopped && log.next < log.size) this.wake(log)
+  }
+
+  private async slice(log: LogFold): Promise<void> {
+    const leaves = await this.take(log)
+    const changes: CallChange[] = []
+    for (const leaf of leaves) {
+      const recordedId = leaf.event['finding.id']
+      if (leaf.event['event.class'] === 'finding' && recordedId !== undefined)
+        log.recorded.add(recordedId)
+      const output = log.fold.step(leaf)
+      changes.push(...output.calls)
+      log.pending.push(...output.findings)
+    }
+    log.next += leaves.length
+    this.parts.onCalls(log.logId, log.next, changes)
+    // Give the event loop to whoever waits for an answer.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  private async take(log: LogFold): Promise<readonly CommittedLeaf[]> {
+    while ((log.waiting[0]?.index ?? log.next) < log.next) log.waiting.shift()
+    if (log.waiting[0]?.index === log.next) return log.waiting.splice(0, leavesPerSlice)
+    const until = Math.min(log.size, log.next + leavesPerSlice)
+    const leaves: CommittedLeaf[] = []
+    for await (const chunk of this.parts.reader.read(log.logId, log.next, until))
+      leaves.push(...chunk)
+    return leaves
+  }
+
+  /**
+   * Appends findings that are not on the record yet. Only at the head of the log: further down, the leaf that records
+   * a finding may still come.
+   */
+  private async record(log: LogFold): Promise<void> {
+    const fresh = log.pending.filter((finding) => !log.recorded.has(finding.id))
+    log.pending = []
+    if (fresh.length === 0 || this.stopped) {
+      log.pending = fresh
+      return
+    }
+    for (const finding of fresh) log.recorded.add(finding.id)
+    const observedAt = timestampFromMs(this.parts.clock())
+    await this.parts.appender.append(
+      log.logId,
+      fresh.map((finding) => toFindingEvent(finding, observedAt)),
+    )
+  }
+}
+
+interface LogFold {
+  readonly logId: string
+  readonly fold: Fold
+  /** First leaf that is not folded. */
+  next: number
+  size: number
+  waiting: CommittedLeaf[]
+  /** Ids of findings that are leaves already. */
+  readonly recorded: Set<string>
+  pending: Finding[]
+  running: Promise<void> | undefined
+}

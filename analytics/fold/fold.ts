@@ -1,0 +1,139 @@
+import type { CommittedLeaf } from '../../ledger/committed.ts'
+import { hex, utf8 } from '../../schemas/bytes.ts'
+import type { CallChange } from '../../schemas/call.ts'
+import { timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
+import type { Finding, Severity } from '../../schemas/finding.ts'
+import { canonicalJson } from '../../schemas/leaf/canonical-json.ts'
+import type { Digest } from '../../schemas/tlog/digest.ts'
+import type { Detector, DetectorFactory, FindingDraft } from '../detectors/detector.ts'
+import { RecentMap } from '../detectors/novelty.ts'
+import { Assembler } from './assembler.ts'
+import { principalEntity } from './principal-entity.ts'
+import { Watermarks } from './watermarks.ts'
+
+export interface FoldOutput {
+  readonly calls: readonly CallChange[]
+  readonly findings: readonly Finding[]
+}
+
+export interface FoldOptions {
+  readonly logId: string
+  readonly digest: Digest
+  readonly detectors: readonly DetectorFactory[]
+  /** Findings a day that the tenant wants to see. Default 10. */
+  readonly alertsPerDay?: number
+}
+
+/** Findings of one key within a day are one. */
+const holdOffMs = 86_400_000
+const dayMs = 86_400_000
+
+/**
+ * The deterministic fold over one log: (state, leaf) to (state, calls and findings). Time moves only by leaves: by the
+ * recorded time of ticks and records. The same leaves give the same findings on every machine.
+ */
+export class Fold {
+  private readonly options: FoldOptions
+  private readonly detectors: readonly Detector[]
+  private readonly assembler = new Assembler()
+  private readonly watermarks = new Watermarks()
+  private readonly held = new RecentMap<{ untilMs: number }>(50_000)
+  private calls = 0
+  private callsAtMs = 0
+
+  constructor(options: FoldOptions) {
+    this.options = options
+    const budget = { alertsPerDay: options.alertsPerDay ?? 10 }
+    this.detectors = options.detectors.map((make) => make(budget))
+  }
+
+  step(leaf: CommittedLeaf): FoldOutput {
+    const { event } = leaf
+    const findings: Finding[] = []
+    if (event['event.class'] === 'tick') {
+      const nowMs = timestampToMs(event['time.recorded'])
+      for (const detector of this.detectors) {
+        findings.push(...this.findingsOf(detector, detector.advance(nowMs)))
+      }
+      return { calls: [], findings }
+    }
+    const calls = this.assembler.observe(leaf)
+    for (const { sign, call } of calls) {
+      // Corrections never alert, and nothing that Sealtrail itself did is judged.
+      if (sign < 0 || call.version > 1 || event['source.id'] === 'sealtrail') continue
+      const occurredMs = timestampToMs(event['time.occurred'])
+      const late = this.watermarks.isLate(event['source.id'] ?? '', occurredMs)
+      const judged = {
+        call,
+        event,
+        leafIndex: leaf.index,
+        occurredMs,
+        entity: principalEntity(event),
+        mayAlert: event.imported !== true && !late && event['source.completeness'] !== 'sampled',
+        callsPerDay: this.callRate(occurredMs),
+      }
+      for (const detector of this.detectors) {
+        findings.push(...this.findingsOf(detector, detector.observe(judged)))
+      }
+    }
+    return { calls, findings }
+  }
+
+  /** Calls a day, as an average that forgets with a half-life of about a week. */
+  private callRate(occurredMs: number): number {
+    if (this.callsAtMs === 0) this.callsAtMs = occurredMs
+    const elapsed = Math.max(0, occurredMs - this.callsAtMs)
+    this.calls = this.calls * Math.exp(-elapsed / (7 * dayMs)) + 1
+    this.callsAtMs = Math.max(this.callsAtMs, occurredMs)
+    return this.calls / 7
+  }
+
+  private findingsOf(detector: Detector, drafts: readonly FindingDraft[]): Finding[] {
+    const findings: Finding[] = []
+    for (const draft of drafts) {
+      const hold = this.held.use(`${detector.id}|${draft.holdOffKey}`, () => ({ untilMs: 0 }))
+      if (draft.windowUntilMs < hold.untilMs) continue
+      hold.untilMs = draft.windowUntilMs + holdOffMs
+      findings.push(this.finding(detector, draft))
+    }
+    return findings
+  }
+
+  private finding(detector: Detector, draft: FindingDraft): Finding {
+    const { logId, digest } = this.options
+    const evidence = [...new Set(draft.evidence)].slice(0, 64)
+    const id = hex(digest(utf8(canonicalJson([detector.id, logId, evidence, draft.subject]))))
+    return {
+      id,
+      logId,
+      detector: detector.id,
+      severity: severityOf(draft.p),
+      p: draft.p,
+      evidence,
+      occurredAt: draft.occurredAt,
+      sentence: draft.sentence.slice(0, 4096),
+      explanation: {
+        entity: draft.entity,
+        subject: draft.subject.slice(0, 512),
+        observed: draft.observed.slice(0, 512),
+        expected: draft.expected.slice(0, 512),
+        window: {
+          from: timestampFromMs(draft.windowFromMs),
+          until: timestampFromMs(draft.windowUntilMs),
+          samples: draft.samples,
+        },
+        threshold: draft.threshold,
+        contributions: [...draft.contributions],
+        baseline: draft.baseline,
+        counterfactual: draft.counterfactual.slice(0, 1024),
+      },
+    }
+  }
+}
+
+/** By how unlikely the observation is under the baseline. */
+function severityOf(p: number): Severity {
+  if (p < 1e-5) return 'critical'
+  if (p < 5e-4) return 'high'
+  return p < 5e-3 ? 'medium' : 'low'
+}

@@ -1,0 +1,16 @@
+import { RecentMap } from '../detectors/novelty.ts'
+
+/** A record that is this much older than the newest of its source is late: it teaches and does not alert. */
+export const latenessMs = 15 * 60_000
+
+/** Newest occurred time of each source, by the source's own clock. */
+export class Watermarks {
+  private readonly newest = new RecentMap<{ ms: number }>(10_000)
+
+  /** Takes a record over and says whether it is late. */
+  isLate(sourceId: string, occurredMs: number): boolean {
+    const mark = this.newest.use(sourceId, () => ({ ms: occurredMs }))
+    if (occurredMs > mark.ms) mark.ms = occurredMs
+    return mark.ms - occurredMs > latenessMs
+  }
+}
