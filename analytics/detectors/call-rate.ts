@@ -137,7 +137,7 @@ function judge(series: Series, alertsPerDay: number): FindingDraft[] {
     bucket < series.silentUntil
   )
     return []
-  const { mean, variance } = fit(series)
+  const { mean, variance } = fitBaseline(series)
   const p = round(upperTail(count, mean, variance))
   const threshold = budgetThreshold(alertsPerDay, 3, Math.max(288, series.callsPerDay))
   // The fit says how unlikely; three times the worst seen says it is worth a look.
@@ -176,7 +176,7 @@ function judge(series: Series, alertsPerDay: number): FindingDraft[] {
 }
 
 /** Mean and variance a bucket, shrunk to a prior of one call in two buckets worth of weight. */
-function fit(series: Series): { mean: number; variance: number } {
+function fitBaseline(series: Series): { mean: number; variance: number } {
   const weight = series.weight + 2
   const mean = (series.sum + 0.1) / weight
   const variance = Math.max(mean, (series.squares + 0.1) / weight - mean ** 2)
