@@ -40,9 +40,9 @@ export function createMcpJsonRpc(digest: Digest): Mapping {
 
 function unwrap(value: JsonValue): readonly Carried[] {
   if (Array.isArray(value)) {
-    const batch = value.slice(0, maxBatch)
-    return batch.length > 0 && batch.length === value.length && batch.every(isMessage)
-      ? batch.map((message) => ({ message, sentBy: undefined, occurred: undefined }))
+    const messages = value.slice(0, maxBatch).filter(isJsonObject).filter(isMessage)
+    return messages.length > 0 && messages.length === value.length
+      ? messages.map((message) => ({ message, sentBy: undefined, occurred: undefined }))
       : []
   }
   if (!isJsonObject(value)) return []
@@ -53,9 +53,8 @@ function unwrap(value: JsonValue): readonly Carried[] {
   return [{ message: inner, sentBy: readDirection(value.direction), occurred }]
 }
 
-function isMessage(value: JsonValue): value is JsonObject {
+function isMessage(value: JsonObject): boolean {
   return (
-    isJsonObject(value) &&
     value.jsonrpc === '2.0' &&
     (typeof value.method === 'string' || 'result' in value || 'error' in value)
   )

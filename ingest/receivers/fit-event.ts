@@ -1,0 +1,184 @@
+import { z } from 'zod'
+import type { EventFields } from '../../schemas/event/event.ts'
+import {
+  type EventField,
+  eventFieldNames,
+  eventFields,
+  type FieldSpec,
+} from '../../schemas/event/fields.ts'
+import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import type { FieldDraft } from '../mappings/mapping.ts'
+
+/** Arguments, result and raw record are kept to this size each, in bytes of UTF-8. */
+export const maxCaptureBytes = 128 * 1024
+/** Clear fields stand in the leaf (8 KiB with ids, times and commitments that are added later). */
+const maxClearBytes = 6 * 1024
+const maxNotes = 32
+
+/** Fields that an event cannot do without: never given up for room in the leaf. */
+const kept: ReadonlySet<string> = new Set([
+  'event.class',
+  'record.disposition',
+  'record.notes',
+  'record.reason',
+  'mapping.id',
+  'source.id',
+  'source.epoch',
+  'source.seq',
+  'source.prev',
+  'time.occurred',
+  'time.observed',
+  'outcome.status',
+  'gen_ai.tool.name',
+  'mcp.server.name',
+])
+
+/**
+ * Makes an event of a draft: what the schema would refuse is cut or left out field by field, each with a note, so
+ * that a record is never lost because of one field.
+ */
+export function fitEvent(draft: FieldDraft, notes: readonly string[]): EventFields {
+  const taken = [...notes]
+  const fitted = new Map<EventField, unknown>()
+  for (const field of eventFieldNames) {
+    const value = draft[field]
+    if (value === undefined || value === null || value === '') continue
+    const fit = fitField(field, value, taken)
+    if (fit !== undefined) fitted.set(field, fit)
+  }
+  fitCapture(fitted, 'gen_ai.tool.call.arguments', 'arguments.size_bytes', 'arguments.capture')
+  fitCapture(fitted, 'gen_ai.tool.call.result', 'result.size_bytes', 'result.capture')
+  fitRaw(fitted, taken)
+  fitLeaf(fitted, taken)
+  if (taken.length > 0) {
+    fitted.set(
+      'record.notes',
+      [...new Set(taken.map((note) => note.slice(0, 128)))].slice(0, maxNotes),
+    )
+  }
+  return checked(fitted)
+}
+
+/** The cast is safe: every value passed the schema of its field, or was made here to fit it. */
+function checked(fields: ReadonlyMap<EventField, unknown>): EventFields {
+  return Object.fromEntries(fields) as EventFields
+}
+
+function fitField(field: EventField, value: unknown, notes: string[]): unknown {
+  const spec: FieldSpec = eventFields[field]
+  if (spec.type === 'json') return fitJson(field, value, notes)
+  if (field === 'raw.record') return value
+  if (spec.schema.safeParse(value).success) return value
+  const longest = maxLength(spec.schema)
+  if (typeof value === 'string' && longest !== undefined && value.length > longest) {
+    const cut = cutText(value, longest)
+    if (spec.schema.safeParse(cut).success) {
+      notes.push(`${field}:cut`)
+      return cut
+    }
+  }
+  if (spec.type === 'list' && Array.isArray(value)) {
+    const valid = value.filter((entry) => spec.schema.safeParse([entry]).success).slice(0, 256)
+    if (spec.schema.safeParse(valid).success) {
+      notes.push(`${field}:cut`)
+      return valid
+    }
+  }
+  notes.push(`${field}:invalid`)
+  return undefined
+}
+
+function maxLength(schema: z.ZodType): number | undefined {
+  return schema instanceof z.ZodString ? (schema.maxLength ?? undefined) : undefined
+}
+
+/** Arguments and result are cut by {@link fitCapture}; of the other JSON fields only what fits is kept. */
+function fitJson(field: EventField, value: unknown, notes: string[]): unknown {
+  if (field === 'gen_ai.tool.call.arguments' || field === 'gen_ai.tool.call.result') return value
+  const limit = eventFields[field].group === 'clear' ? 1024 : maxCaptureBytes
+  if (byteLength(JSON.stringify(value)) <= limit) return value
+  notes.push(`${field}:too_large`)
+  return undefined
+}
+
+function fitCapture(
+  fields: Map<EventField, unknown>,
+  content: 'gen_ai.tool.call.arguments' | 'gen_ai.tool.call.result',
+  size: EventField,
+  capture: EventField,
+): void {
+  const value = fields.get(content)
+  if (value === undefined) return
+  const text = JSON.stringify(value)
+  const sizeBytes = byteLength(text)
+  if (!fields.has(size)) fields.set(size, sizeBytes)
+  if (sizeBytes <= maxCaptureBytes) {
+    if (!fields.has(capture) || fields.get(capture) === 'absent') fields.set(capture, 'full')
+    return
+  }
+  // Cut JSON is no JSON: its beginning is kept as a string.
+  fields.set(content, cutJson(text))
+  fields.set(capture, 'truncated')
+}
+
+function cutJson(text: string): string {
+  let cut = cutText(text, maxCaptureBytes)
+  for (let excess = 1; excess > 0; ) {
+    const bytes = byteLength(JSON.stringify(cut))
+    excess = bytes - maxCaptureBytes
+    if (excess > 0) cut = cutText(cut, Math.floor((cut.length * maxCaptureBytes) / bytes) - 16)
+  }
+  return cut
+}
+
+function fitRaw(fields: Map<EventField, unknown>, notes: string[]): void {
+  const raw = fields.get('raw.record')
+  if (typeof raw !== 'string') return
+  if (byteLength(raw) <= maxCaptureBytes) return
+  let cut = cutText(raw, maxCaptureBytes)
+  while (byteLength(cut) > maxCaptureBytes) cut = cutText(cut, Math.floor(cut.length * 0.9))
+  // Base64 is read in groups of four.
+  if (fields.get('raw.encoding') === 'base64') cut = cut.slice(0, cut.length - (cut.length % 4))
+  fields.set('raw.record', cut)
+  notes.push('raw.record:cut')
+}
+
+/** Gives up the longest clear fields that the event can do without until the rest has room in a leaf. */
+function fitLeaf(fields: Map<EventField, unknown>, notes: string[]): void {
+  const clear = [...fields]
+    .filter(([field]) => eventFields[field].group === 'clear')
+    .map(([field, value]) => ({
+      field,
+      bytes: byteLength(JSON.stringify(value)) + field.length + 4,
+    }))
+  let total = clear.reduce((sum, { bytes }) => sum + bytes, 0)
+  if (total <= maxClearBytes) return
+  for (const { field, bytes } of clear.sort((a, b) => b.bytes - a.bytes)) {
+    if (total <= maxClearBytes) return
+    if (kept.has(field)) continue
+    fields.delete(field)
+    total -= bytes
+    notes.push(`${field}:no_room`)
+  }
+}
+
+/** At most this many UTF-16 units, without cutting a character in two. */
+export function cutText(text: string, length: number): string {
+  const cut = text.slice(0, length)
+  const last = cut.charCodeAt(cut.length - 1)
+  return last >= 0xd800 && last <= 0xdbff ? cut.slice(0, -1) : cut
+}
+
+export function byteLength(text: string): number {
+  return Buffer.byteLength(text)
+}
+
+/** The value with lone surrogates replaced: they have no UTF-8 and no canonical form. The same value if it has none. */
+export function wellFormed(value: JsonValue): JsonValue {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(wellFormed)
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key.toWellFormed(), wellFormed(each)]),
+  )
+}

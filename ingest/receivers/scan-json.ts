@@ -1,0 +1,193 @@
+/** Half-open range of offsets. */
+export interface Slice {
+  readonly from: number
+  readonly until: number
+}
+
+export interface Member extends Slice {
+  readonly key: string
+}
+
+/**
+ * Where the elements of a list stand in valid JSON text. Records are kept exactly as they were sent (digits of large
+ * numbers, white space, duplicate keys), which a parsed value has lost.
+ *
+ * @param at offset of `[`, or of white space before it.
+ */
+export function arrayElements(text: string, at: number): Slice[] {
+  const elements: Slice[] = []
+  let from = skipBlank(text, skipBlank(text, at) + 1)
+  while (from < text.length && text[from] !== ']') {
+    const until = valueEnd(text, from)
+    elements.push({ from, until })
+    from = skipBlank(text, until)
+    if (text[from] === ',') from = skipBlank(text, from + 1)
+  }
+  return elements
+}
+
+/** Same for an object: every member, also of duplicate keys. */
+export function objectMembers(text: string, at: number): Member[] {
+  const members: Member[] = []
+  let keyFrom = skipBlank(text, skipBlank(text, at) + 1)
+  while (keyFrom < text.length && text[keyFrom] !== '}') {
+    const keyUntil = valueEnd(text, keyFrom)
+    const key: unknown = JSON.parse(text.slice(keyFrom, keyUntil))
+    const from = skipBlank(text, skipBlank(text, keyUntil) + 1)
+    const until = valueEnd(text, from)
+    if (typeof key === 'string') members.push({ key, from, until })
+    keyFrom = skipBlank(text, until)
+    if (text[keyFrom] === ',') keyFrom = skipBlank(text, keyFrom + 1)
+  }
+  return members
+}
+
+/** First character of the value that begins at or after `at`. */
+export function firstCharacter(text: string, at = 0): string | undefined {
+  return text[skipBlank(text, at)]
+}
+
+export function skipBlank(text: string, at: number): number {
+  let next = at
+  while (next < text.length && isBlank(text.charCodeAt(next))) next++
+  return next
+}
+
+function isBlank(char: number): boolean {
+  return char === 0x20 || char === 0x0a || char === 0x0d || char === 0x09
+}
+
+function valueEnd(text: string, from: number): number {
+  const first = text[from]
+  if (first === '"') return stringEnd(text, from)
+  if (first !== '{' && first !== '[') {
+    let at = from
+    while (at < text.length && !',]}'.includes(text.charAt(at)) && !isBlank(text.charCodeAt(at)))
+      at++
+    return at
+  }
+  let depth = 0
+  for (let at = from; at < text.length; at++) {
+    const char = text.charCodeAt(at)
+    if (char === 0x22) at = stringEnd(text, at) - 1
+    else if (char === 0x7b || char === 0x5b) depth++
+    else if (char === 0x7d || char === 0x5d) {
+      depth--
+      if (depth === 0) return at + 1
+    }
+  }
+  return text.length
+}
+
+function stringEnd(text: string, from: number): number {
+  for (let at = from + 1; at < text.length; at++) {
+    const char = text.charCodeAt(at)
+    if (char === 0x5c) at++
+    else if (char === 0x22) return at + 1
+  }
+  return text.length
+}
+
+/** Deepest nesting of objects and lists in valid JSON text. */
+export function jsonDepth(text: string): number {
+  let depth = 0
+  let deepest = 0
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charCodeAt(at)
+    if (char === 0x22) at = stringEnd(text, at) - 1
+    else if (char === 0x7b || char === 0x5b) deepest = Math.max(deepest, ++depth)
+    else if (char === 0x7d || char === 0x5d) depth--
+  }
+  return deepest
+}
+
+/** True when valid JSON text holds an integer beyond 2^53, which a parsed value shows wrong (RFC 7493 section 2.2). */
+export function hasUnsafeInteger(text: string): boolean {
+  if (!/\d{16}/.test(text)) return false
+  const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charCodeAt(at)
+    if (char === 0x22) at = stringEnd(text, at) - 1
+    else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
+      number.lastIndex = at
+      const token = number.exec(text)?.[0] ?? ''
+      if (/^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token))) return true
+      at += Math.max(1, token.length) - 1
+    }
+  }
+  return false
+}
+
+/**
+ * Offset of the first character at which text stops being JSON (RFC 8259). JSON.parse names a place only sometimes,
+ * and quotes content when it does not.
+ */
+export function jsonErrorOffset(text: string): number {
+  const token =
+    /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:]/y
+  const stack: ('object' | 'list')[] = []
+  /** What may come next: a value, a key, or what follows a value. */
+  let state: 'value' | 'value-or-end' | 'key' | 'key-or-end' | 'colon' | 'after' = 'value'
+  let at = skipBlank(text, 0)
+  while (at < text.length) {
+    token.lastIndex = at
+    const found = matchToken(token, text)
+    if (found === undefined) return at
+    const next = step(found)
+    if (next === undefined) return at
+    state = next
+    at = skipBlank(text, at + found.length)
+  }
+  return text.length
+
+  function step(found: string): typeof state | undefined {
+    switch (found[0]) {
+      case '{':
+        if (state !== 'value' && state !== 'value-or-end') return undefined
+        stack.push('object')
+        return 'key-or-end'
+      case '[':
+        if (state !== 'value' && state !== 'value-or-end') return undefined
+        stack.push('list')
+        return 'value-or-end'
+      case '}':
+        if (stack.at(-1) !== 'object' || (state !== 'after' && state !== 'key-or-end')) {
+          return undefined
+        }
+        stack.pop()
+        return 'after'
+      case ']':
+        if (stack.at(-1) !== 'list' || (state !== 'after' && state !== 'value-or-end')) {
+          return undefined
+        }
+        stack.pop()
+        return 'after'
+      case ',':
+        if (state !== 'after' || stack.length === 0) return undefined
+        return stack.at(-1) === 'object' ? 'key' : 'value'
+      case ':':
+        return state === 'colon' ? 'value' : undefined
+      case '"':
+        if (state === 'key' || state === 'key-or-end') return 'colon'
+        return state === 'value' || state === 'value-or-end' ? 'after' : undefined
+      default:
+        return state === 'value' || state === 'value-or-end' ? 'after' : undefined
+    }
+  }
+}
+
+/** A string of megabytes can exhaust the stack of the regular expression engine: then the place is its beginning. */
+function matchToken(token: RegExp, text: string): string | undefined {
+  try {
+    return token.exec(text)?.[0]
+  } catch {
+    return undefined
+  }
+}
+
+/** Line, from 1, of an offset. */
+export function lineOf(text: string, offset: number): number {
+  let line = 1
+  for (let at = text.indexOf('\n'); at >= 0 && at < offset; at = text.indexOf('\n', at + 1)) line++
+  return line
+}
