@@ -1,0 +1,255 @@
+import type { CommittedLeaf } from '../../ledger/committed.ts'
+import type { Call } from '../../schemas/call.ts'
+import type { RecordedEvent } from '../../schemas/event/event.ts'
+import {
+  type EventField,
+  eventFieldNames,
+  eventFields,
+  type FieldSpec,
+} from '../../schemas/event/fields.ts'
+import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import { flattenJson } from './flatten-json.ts'
+import type { ColumnKind, ColumnValue, RowBinaryWriter } from './row-binary.ts'
+import { searchText } from './search-text.ts'
+
+/**
+ * Columns of the projection, generated from the field catalogue. Which fields an event had stands in `present`: a
+ * column cannot tell an absent text from an empty one, and an empty list of scopes is a statement. Event columns plus
+ * `present` therefore give back the event exactly.
+ */
+export interface Column {
+  readonly name: string
+  readonly type: string
+  readonly kind: ColumnKind
+  readonly codec: string | undefined
+}
+
+/** Values of one row, in the order of the columns of its table. */
+export type ObservationRow = readonly ColumnValue[]
+export type CallRow = readonly ColumnValue[]
+
+/** Fields of few different values; the engine keeps a dictionary for them. */
+const lowCardinality: ReadonlySet<EventField> = new Set([
+  'event.class',
+  'log.id',
+  'record.disposition',
+  'mapping.id',
+  'time.source',
+  'source.id',
+  'source.product',
+  'source.format',
+  'source.vantage',
+  'source.trust',
+  'source.completeness',
+  'source.numbering',
+  'source.signal',
+  'mcp.method.name',
+  'mcp.protocol.version',
+  'mcp.direction',
+  'jsonrpc.request.id_type',
+  'network.transport',
+  'mcp.client.name',
+  'mcp.client.version',
+  'user.issuer',
+  'user.auth_method',
+  'auth.token.issuer',
+  'auth.credential_type',
+  'auth.challenge.error',
+  'elevation.outcome',
+  'mcp.server.name',
+  'mcp.server.version',
+  'gen_ai.tool.name',
+  'tool.exposed_name',
+  'tool.definition_hash',
+  'gen_ai.prompt.name',
+  'arguments.capture',
+  'outcome.status',
+  'rpc.response.status_code',
+  'error.type',
+  'outcome.decision',
+  'outcome.decision_by',
+  'outcome.policy_id',
+  'result.capture',
+  'result.trust',
+  'gen_ai.request.model',
+  'raw.encoding',
+  'finding.detector',
+  'finding.severity',
+  'admin.action',
+])
+
+/** Present in every event of a log (RecordedEvent), so no null is needed. */
+const alwaysPresent: ReadonlySet<EventField> = new Set(['time.occurred', 'time.recorded'])
+
+const columnByField: ReadonlyMap<EventField, string> = new Map(
+  eventFieldNames.map((field) => [field, field.replaceAll('.', '_')]),
+)
+const fieldByColumn: ReadonlyMap<string, EventField> = new Map(
+  eventFieldNames.map((field) => [field.replaceAll('.', '_'), field]),
+)
+
+/** Column of a field: dots become underscores, e.g. `gen_ai_tool_name`. */
+export function columnOf(field: EventField): string {
+  return columnByField.get(field) ?? field.replaceAll('.', '_')
+}
+
+/** Field of a column; undefined for columns that are no field. */
+export function fieldOfColumn(column: string): EventField | undefined {
+  return fieldByColumn.get(column)
+}
+
+/** ClickHouse type of a field's column. */
+export function columnType(field: EventField): string {
+  const spec: FieldSpec = eventFields[field]
+  switch (spec.type) {
+    case 'string':
+    case 'keyword':
+      return lowCardinality.has(field) ? 'LowCardinality(String)' : 'String'
+    case 'timestamp':
+      return alwaysPresent.has(field) ? "DateTime64(9, 'UTC')" : "Nullable(DateTime64(9, 'UTC'))"
+    case 'integer':
+      return 'Nullable(Int64)'
+    case 'number':
+      return 'Nullable(Float64)'
+    case 'boolean':
+      return 'Nullable(UInt8)'
+    case 'list':
+      return 'Array(String)'
+    case 'json':
+      return 'String'
+  }
+}
+
+function columnKind(field: EventField): ColumnKind {
+  const spec: FieldSpec = eventFields[field]
+  switch (spec.type) {
+    case 'timestamp':
+      return alwaysPresent.has(field) ? 'time' : 'nullable_time'
+    case 'integer':
+      return 'nullable_int64'
+    case 'number':
+      return 'nullable_float64'
+    case 'boolean':
+      return 'nullable_bool'
+    case 'list':
+      return 'strings'
+    default:
+      return 'string'
+  }
+}
+
+const zstd = 'ZSTD(1)'
+const rising = 'Delta, ZSTD(1)'
+
+function column(name: string, type: string, kind: ColumnKind, codec?: string): Column {
+  return { name, type, kind, codec }
+}
+
+const fieldColumns: readonly Column[] = eventFieldNames
+  .filter((field) => field !== 'log.id')
+  .map((field) => {
+    const type = columnType(field)
+    const codec = type.includes('DateTime64') ? rising : type.startsWith('Low') ? undefined : zstd
+    return column(columnOf(field), type, columnKind(field), codec)
+  })
+
+const derivedColumns: readonly Column[] = [
+  column('present', 'Array(LowCardinality(String))', 'strings', zstd),
+  column('argument_paths', 'Array(String)', 'strings', zstd),
+  column('argument_values', 'Array(String)', 'strings', zstd),
+  column('search_text', 'String', 'string', zstd),
+]
+
+/** Columns of `observations`: one row a leaf, identified by (log_id, leaf_index). */
+export const observationColumns: readonly Column[] = [
+  column('log_id', 'LowCardinality(String)', 'string'),
+  column('leaf_index', 'UInt64', 'uint64', rising),
+  column('leaf_hash', 'FixedString(32)', 'hash', 'NONE'),
+  ...fieldColumns,
+  ...derivedColumns,
+]
+
+/**
+ * Columns of `calls`. `leaf_index` is the first observation; `fold_leaf_index` the leaf up to which the fold had read
+ * when it emitted the row.
+ */
+export const callColumns: readonly Column[] = [
+  column('log_id', 'LowCardinality(String)', 'string'),
+  column('leaf_index', 'UInt64', 'uint64', rising),
+  column('fold_leaf_index', 'UInt64', 'uint64', rising),
+  column('call_id', 'String', 'string', zstd),
+  column('call_version', 'UInt32', 'uint32', zstd),
+  column('sign', 'Int8', 'int8', zstd),
+  column('observation_indexes', 'Array(UInt64)', 'uint64s', zstd),
+  ...fieldColumns,
+  ...derivedColumns,
+]
+
+const rowFields = eventFieldNames
+  .filter((field) => field !== 'log.id')
+  .map((field) => ({ field, kind: columnKind(field), json: eventFields[field].type === 'json' }))
+
+/** Row of a leaf, derived from nothing but the leaf. */
+export function toRow(leaf: CommittedLeaf): ObservationRow {
+  const row: ColumnValue[] = [leaf.logId, leaf.index, leaf.leafHash]
+  pushEvent(leaf.event, row)
+  return row
+}
+
+/** Row of a state of a call, added (1) or taken back (-1). */
+export function toCallRow(call: Call, sign: 1 | -1, foldLeafIndex: number): CallRow {
+  const row: ColumnValue[] = [
+    call.logId,
+    call.observations[0] ?? 0,
+    foldLeafIndex,
+    call.callId,
+    call.version,
+    sign,
+    call.observations,
+  ]
+  pushEvent(call.event, row)
+  return row
+}
+
+const none: readonly string[] = []
+
+function pushEvent(event: RecordedEvent, row: ColumnValue[]): void {
+  const present: string[] = event['log.id'] === undefined ? [] : ['log.id']
+  for (const { field, kind, json } of rowFields) {
+    const value: unknown = event[field]
+    if (value === undefined) {
+      row.push(kind === 'string' ? '' : kind === 'strings' ? none : null)
+      continue
+    }
+    present.push(field)
+    row.push(json ? canonicalJson(jsonValue(value)) : scalar(value))
+  }
+  const args = event['gen_ai.tool.call.arguments']
+  const flat = args === undefined ? undefined : flattenJson(args)
+  row.push(present, flat?.paths ?? none, flat?.values ?? none, searchText(event))
+}
+
+/** Fields of type json hold JSON by their schema; canonicalJson refuses anything else. */
+function jsonValue(value: unknown): JsonValue {
+  return value as JsonValue
+}
+
+/** Fields of the other types hold these by their schemas. */
+function scalar(value: unknown): ColumnValue {
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
+    return value
+  }
+  return Array.isArray(value) ? value.map(String) : String(value)
+}
+
+/** Appends a row in RowBinary: what is inserted, and what the digest of a row is taken over. */
+export function writeRow(
+  writer: RowBinaryWriter,
+  columns: readonly Column[],
+  row: readonly ColumnValue[],
+): void {
+  for (let at = 0; at < columns.length; at++) {
+    const { kind } = columns[at] ?? {}
+    if (kind !== undefined) writer.write(kind, row[at] ?? null)
+  }
+}

@@ -1,0 +1,168 @@
+/** Values that a column can hold, by {@link ColumnKind}. Timestamps are canonical text (schemas/event/timestamp.ts). */
+export type ColumnValue =
+  | string
+  | number
+  | boolean
+  | Uint8Array
+  | readonly string[]
+  | readonly number[]
+  | null
+
+/** How a value of a column is written. Each has one encoding: ClickHouse's RowBinary. */
+export type ColumnKind =
+  | 'string'
+  | 'strings'
+  | 'uint64'
+  | 'uint64s'
+  | 'uint32'
+  | 'int8'
+  | 'hash'
+  | 'time'
+  | 'nullable_time'
+  | 'nullable_int64'
+  | 'nullable_float64'
+  | 'nullable_bool'
+
+/** Appends values in ClickHouse's RowBinary format to one growing buffer. */
+export class RowBinaryWriter {
+  private buffer: Buffer
+  private length = 0
+
+  constructor(capacityBytes = 65_536) {
+    this.buffer = Buffer.allocUnsafe(capacityBytes)
+  }
+
+  get sizeBytes(): number {
+    return this.length
+  }
+
+  /** Everything written from an offset on. Valid until the next write or clear. */
+  written(from = 0): Uint8Array {
+    return this.buffer.subarray(from, this.length)
+  }
+
+  clear(): void {
+    this.length = 0
+  }
+
+  write(kind: ColumnKind, value: ColumnValue): void {
+    switch (kind) {
+      case 'string':
+        return this.string(textOf(value))
+      case 'strings':
+        return this.strings(Array.isArray(value) ? value : [])
+      case 'uint64':
+        return this.uint64(Number(value))
+      case 'uint64s':
+        return this.uint64s(Array.isArray(value) ? value : [])
+      case 'uint32':
+        this.reserve(4)
+        this.length = this.buffer.writeUInt32LE(Number(value), this.length)
+        return
+      case 'int8':
+        this.reserve(1)
+        this.length = this.buffer.writeInt8(Number(value), this.length)
+        return
+      case 'hash':
+        return this.fixed(value)
+      case 'time':
+        return this.time(textOf(value))
+      case 'nullable_time':
+        if (this.isNull(value)) return
+        return this.time(textOf(value))
+      case 'nullable_int64':
+        if (this.isNull(value)) return
+        this.reserve(8)
+        this.length = this.buffer.writeBigInt64LE(BigInt(Math.trunc(Number(value))), this.length)
+        return
+      case 'nullable_float64':
+        if (this.isNull(value)) return
+        this.reserve(8)
+        this.length = this.buffer.writeDoubleLE(Number(value), this.length)
+        return
+      case 'nullable_bool':
+        if (this.isNull(value)) return
+        this.byte(value === true ? 1 : 0)
+    }
+  }
+
+  private isNull(value: ColumnValue): boolean {
+    const none = value === null
+    this.byte(none ? 1 : 0)
+    return none
+  }
+
+  private string(text: string): void {
+    // UTF-8 needs at most three bytes a UTF-16 code unit; short texts get their one-byte length afterwards.
+    if (text.length <= 42) {
+      this.reserve(1 + text.length * 3)
+      const written = text === '' ? 0 : this.buffer.write(text, this.length + 1)
+      this.buffer[this.length] = written
+      this.length += 1 + written
+      return
+    }
+    const sizeBytes = Buffer.byteLength(text)
+    this.reserve(10 + sizeBytes)
+    this.varint(sizeBytes)
+    this.length += this.buffer.write(text, this.length)
+  }
+
+  private strings(items: readonly unknown[]): void {
+    this.reserve(10)
+    this.varint(items.length)
+    for (const item of items) this.string(String(item))
+  }
+
+  private uint64(value: number): void {
+    this.reserve(8)
+    this.buffer.writeUInt32LE(value % 2 ** 32, this.length)
+    this.length = this.buffer.writeUInt32LE(Math.floor(value / 2 ** 32), this.length + 4)
+  }
+
+  private uint64s(items: readonly unknown[]): void {
+    this.reserve(10)
+    this.varint(items.length)
+    for (const item of items) this.uint64(Number(item))
+  }
+
+  private fixed(value: ColumnValue): void {
+    if (!(value instanceof Uint8Array)) throw new TypeError('a hash column takes bytes')
+    this.reserve(value.length)
+    this.buffer.set(value, this.length)
+    this.length += value.length
+  }
+
+  /** Nanoseconds since 1970 as Int64, from the canonical form. */
+  private time(text: string): void {
+    const ms = Date.parse(`${text.slice(0, 23)}Z`)
+    const nanos = BigInt(ms) * 1_000_000n + BigInt(Number(text.slice(23, 29)))
+    this.reserve(8)
+    this.length = this.buffer.writeBigInt64LE(nanos, this.length)
+  }
+
+  private byte(value: number): void {
+    this.reserve(1)
+    this.buffer[this.length++] = value
+  }
+
+  /** LEB128, room already reserved. */
+  private varint(value: number): void {
+    let rest = value
+    while (rest >= 0x80) {
+      this.buffer[this.length++] = (rest % 0x80) | 0x80
+      rest = Math.floor(rest / 0x80)
+    }
+    this.buffer[this.length++] = rest
+  }
+
+  private reserve(bytes: number): void {
+    if (this.length + bytes <= this.buffer.length) return
+    const grown = Buffer.allocUnsafe(Math.max(this.buffer.length * 2, this.length + bytes))
+    this.buffer.copy(grown, 0, 0, this.length)
+    this.buffer = grown
+  }
+}
+
+function textOf(value: ColumnValue): string {
+  return typeof value === 'string' ? value : value === null ? '' : String(value)
+}
