@@ -110,28 +110,14 @@ export function hasUnsafeInteger(text: string): boolean {
     if (char === 0x22) at = stringEnd(text, at) - 1
     else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
       number.lastIndex = at
-      const token = number.exec(text)?.[0] ?? ''
-      if (/^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token))) return true
-      at += Math.max(1, token.length) - 1
-    }
-  }
-  return false
-}
-
-/**
- * Offset of the first character at which text stops being JSON (RFC 8259). JSON.parse names a place only sometimes,
- * and quotes content when it does not.
- */
-export function jsonErrorOffset(text: string): number {
-  const token =
-    /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:]/y
+      const token = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:]/y
   const stack: ('object' | 'list')[] = []
   /** What may come next: a value, a key, or what follows a value. */
   let state: 'value' | 'value-or-end' | 'key' | 'key-or-end' | 'colon' | 'after' = 'value'
   let at = skipBlank(text, 0)
   while (at < text.length) {
     token.lastIndex = at
-    const found = matchToken(token, text)
+    const found = text[at] === '"' ? stringToken(text, at) : token.exec(text)?.[0]
     if (found === undefined) return at
     const next = step(found)
     if (next === undefined) return at
@@ -176,17 +162,25 @@ export function jsonErrorOffset(text: string): number {
   }
 }
 
-/** A string of megabytes can exhaust the stack of the regular expression engine: then the place is its beginning. */
-function matchToken(token: RegExp, text: string): string | undefined {
+/** A string literal that is closed and has no bare control character. */
+function stringToken(text: string, from: number): string | undefined {
+  const until = stringEnd(text, from)
+  if (until - from < 2 || text[until - 1] !== '"') return undefined
+  for (let at = from; at < until; at++) if (text.charCodeAt(at) < 0x20) return undefined
+  const literal = text.slice(from, until)
+  return literal.includes('\\') && !isJsonString(literal) ? undefined : literal
+}
+
+function isJsonString(literal: string): boolean {
   try {
-    return token.exec(text)?.[0]
+    return typeof JSON.parse(literal) === 'string'
   } catch {
-    return undefined
+    return false
   }
 }
 
 /** Line, from 1, of an offset. */
-export function lineOf(text: string, offset: number): number {
+export function _lineOf(text: string, offset: number): number {
   let line = 1
   for (let at = text.indexOf('\n'); at >= 0 && at < offset; at = text.indexOf('\n', at + 1)) line++
   return line

@@ -1,0 +1,49 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { BusPosition } from '../../ledger/segment.ts'
+import type { Receipt } from '../../schemas/receipt.ts'
+import type { EventBus } from '../bus/event-bus.ts'
+
+/** Who sends, as its key says. */
+export interface SourceIdentity {
+  readonly sourceId: string
+  readonly logId: string
+}
+
+/** What became of the records of one request, for metrics and quotas. */
+export interface ReceiverCounts {
+  readonly sourceId: string
+  readonly logId: string
+  /** `native`, `otlp_logs`, `otlp_traces` or `otlp_metrics`. */
+  readonly receiver: string
+  readonly records: number
+  readonly mapped: number
+  readonly unmapped: number
+  readonly rejected: number
+  readonly duplicates: number
+  readonly bodyBytes: number
+}
+
+/** What the receivers need from the rest of the process. */
+export interface ReceiverDeps {
+  /** Source that a key belongs to; undefined when the key is unknown or revoked. */
+  authenticate(token: string): Promise<SourceIdentity | undefined>
+  readonly bus: EventBus
+  /** Resolves when a batch is durable in the ledger; undefined where this process cannot know (receiver behind Kafka). */
+  waitForReceipt(position: BusPosition, timeoutMs: number): Promise<Receipt> | undefined
+  /** High-water mark of a numbered source; undefined when nothing of it is in the log. */
+  committed(
+    sourceId: string,
+    logId: string,
+  ):
+    | Promise<{ epoch: string; seq: number } | undefined>
+    | { epoch: string; seq: number }
+    | undefined
+  /** Token key of a log: redaction tokens are HMACs under it. */
+  tokenKey(logId: string): Uint8Array
+  /** Unix time in milliseconds. */
+  clock(): number
+  readonly logger: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
+  onCounted?(counts: ReceiverCounts): void
+  /** How long a sender waits for its receipt. Default 30 s. */
+  readonly receiptTimeoutMs?: number
+}
