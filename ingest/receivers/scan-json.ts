@@ -110,7 +110,20 @@ export function hasUnsafeInteger(text: string): boolean {
     if (char === 0x22) at = stringEnd(text, at) - 1
     else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
       number.lastIndex = at
-      const token = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:]/y
+      const digits = number.exec(text)?.[0] ?? ''
+      if (/^-?\d{16,}$/.test(digits) && !Number.isSafeInteger(Number(digits))) return true
+      at += Math.max(1, digits.length) - 1
+    }
+  }
+  return false
+}
+
+/**
+ * Offset of the first character at which text stops being JSON (RFC 8259). JSON.parse names a place only sometimes,
+ * and quotes content when it does not.
+ */
+export function jsonErrorOffset(text: string): number {
+  const token = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:]/y
   const stack: ('object' | 'list')[] = []
   /** What may come next: a value, a key, or what follows a value. */
   let state: 'value' | 'value-or-end' | 'key' | 'key-or-end' | 'colon' | 'after' = 'value'
@@ -180,7 +193,7 @@ function isJsonString(literal: string): boolean {
 }
 
 /** Line, from 1, of an offset. */
-export function _lineOf(text: string, offset: number): number {
+export function lineOf(text: string, offset: number): number {
   let line = 1
   for (let at = text.indexOf('\n'); at >= 0 && at < offset; at = text.indexOf('\n', at + 1)) line++
   return line
