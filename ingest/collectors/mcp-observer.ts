@@ -1,0 +1,443 @@
+import { fromUtf8Strict, hex, utf8 } from '../../schemas/bytes.ts'
+import type { OutcomeStatus } from '../../schemas/event/class.ts'
+import type { SourceEvent } from '../../schemas/event/event.ts'
+import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import type { Digest } from '../../schemas/tlog/digest.ts'
+import { type Line, LineSplitter } from './line-splitter.ts'
+
+export type Direction = 'client_to_server' | 'server_to_client'
+
+type JsonObject = { readonly [key: string]: JsonValue }
+
+/** What the tap knows about where it runs; asserted on every event. */
+export interface TapIdentity {
+  readonly serverName: string
+  readonly hostName: string
+  readonly osUserName: string
+  readonly parentProcessName: string | undefined
+  readonly command: string
+  readonly agentName: string | undefined
+  readonly userName: string | undefined
+  readonly workflowId: string | undefined
+  /** Stdio has no session id: one a run of the tap. */
+  readonly sessionId: string
+}
+
+interface OpenRequest {
+  readonly method: string
+  readonly params: JsonObject
+  readonly startedMs: number
+  readonly direction: Direction
+  readonly id: string | number
+}
+
+interface Definition {
+  readonly hash: string
+  readonly annotations: JsonValue | undefined
+}
+
+const maxOpenRequests = 10_000
+const maxRawChars = 131_072
+const maxValueChars = 131_072
+
+const classOfMethod: Readonly<Record<string, SourceEvent['event.class']>> = {
+  initialize: 'session',
+  'server/discover': 'session',
+  'tools/list': 'tool_list',
+  'tools/call': 'tool_call',
+  'resources/read': 'resource_read',
+  'prompts/get': 'prompt_get',
+  'sampling/createMessage': 'sampling',
+  'elicitation/create': 'elicitation',
+}
+
+/** Counted, not recorded: they say nothing about what an agent did. */
+const countedMethods: ReadonlySet<string> = new Set([
+  'ping',
+  'notifications/progress',
+  'notifications/message',
+  'notifications/initialized',
+  'logging/setLevel',
+])
+
+/**
+ * Watches one stdio session of MCP and tells what happened. Pure but for its own state: bytes and time are fed in.
+ *
+ * Both eras: 2025 (`initialize` handshake) and 2026-07-28 (`server/discover`, client information in each `_meta`).
+ * Requests and answers are paired by (direction, id, JSON type of the id): server-initiated requests have their own.
+ */
+export class McpObserver {
+  private readonly identity: TapIdentity
+  private readonly digest: Digest
+  private readonly splitters = {
+    client_to_server: new LineSplitter(),
+    server_to_client: new LineSplitter(),
+  }
+  private readonly open = new Map<string, OpenRequest>()
+  private readonly definitions = new Map<string, Definition>()
+  private listed: JsonObject[] = []
+  private protocolVersion: string | undefined
+  private client: { name?: string; version?: string } = {}
+  private serverVersion: string | undefined
+
+  constructor(identity: TapIdentity, digest: Digest) {
+    this.identity = identity
+    this.digest = digest
+  }
+
+  /** Events that these bytes complete. */
+  feed(direction: Direction, chunk: Uint8Array, nowMs: number): SourceEvent[] {
+    return this.splitters[direction]
+      .push(chunk)
+      .flatMap((line) => this.line(direction, line, nowMs))
+  }
+
+  /** The session ended: what was asked and not answered is closed as unknown. */
+  end(nowMs: number): SourceEvent[] {
+    const events = (['client_to_server', 'server_to_client'] as const).flatMap((direction) => {
+      const line = this.splitters[direction].end()
+      return line === undefined ? [] : this.line(direction, line, nowMs)
+    })
+    for (const request of this.open.values()) {
+      if (classOfMethod[request.method] === undefined) continue
+      events.push(this.answered(request, nowMs, { 'outcome.status': 'unknown' }))
+    }
+    this.open.clear()
+    return events
+  }
+
+  private line(direction: Direction, line: Line, nowMs: number): SourceEvent[] {
+    if (line.sizeBytes > line.bytes.length)
+      return [this.unreadable(direction, line, nowMs, 'line too long')]
+    let message: unknown
+    try {
+      message = JSON.parse(fromUtf8Strict(line.bytes))
+    } catch {
+      return [this.unreadable(direction, line, nowMs, 'not JSON')]
+    }
+    const messages = Array.isArray(message) ? message : [message]
+    return messages.flatMap((each) => this.message(direction, each, line, nowMs))
+  }
+
+  private message(
+    direction: Direction,
+    message: unknown,
+    line: Line,
+    nowMs: number,
+  ): SourceEvent[] {
+    if (!isObject(message))
+      return [this.unreadable(direction, line, nowMs, 'not a JSON-RPC message')]
+    const { method, id } = message
+    const params = isObject(message.params) ? message.params : {}
+    const hasId = typeof id === 'string' || typeof id === 'number'
+    if (typeof method === 'string') {
+      this.learnClient(method, params)
+      if (!hasId) return this.notification(direction, method, params, message, nowMs)
+      if (this.open.size < maxOpenRequests) {
+        const request = { method, params, startedMs: nowMs, direction, id }
+        this.open.set(openKey(direction, id), request)
+      }
+      return []
+    }
+    if (!hasId) return [this.raw(direction, undefined, message, nowMs)]
+    const asked = direction === 'server_to_client' ? 'client_to_server' : 'server_to_client'
+    const request = this.open.get(openKey(asked, id))
+    if (request === undefined) return [this.raw(direction, undefined, message, nowMs)]
+    this.open.delete(openKey(asked, id))
+    return this.response(request, message, nowMs)
+  }
+
+  private notification(
+    direction: Direction,
+    method: string,
+    params: JsonObject,
+    message: JsonObject,
+    nowMs: number,
+  ): SourceEvent[] {
+    if (method === 'notifications/cancelled') {
+      const { requestId } = params
+      if (typeof requestId !== 'string' && typeof requestId !== 'number') return []
+      const request = this.open.get(openKey(direction, requestId))
+      if (request === undefined) return []
+      this.open.delete(openKey(direction, requestId))
+      if (classOfMethod[request.method] === undefined) return []
+      return [this.answered(request, nowMs, { 'outcome.status': 'cancelled' })]
+    }
+    if (countedMethods.has(method)) return []
+    if (method.endsWith('/list_changed')) {
+      return [
+        {
+          ...this.common(direction, nowMs),
+          'event.class': 'catalog_change',
+          'mcp.method.name': method,
+        },
+      ]
+    }
+    return [this.raw(direction, method, message, nowMs)]
+  }
+
+  private response(request: OpenRequest, message: JsonObject, nowMs: number): SourceEvent[] {
+    const { method } = request
+    const result = isObject(message.result) ? message.result : undefined
+    const error = isObject(message.error) ? message.error : undefined
+    if (method === 'initialize' && result !== undefined) {
+      this.protocolVersion = text(result.protocolVersion) ?? this.protocolVersion
+      const serverInfo = isObject(result.serverInfo) ? result.serverInfo : {}
+      this.serverVersion = text(serverInfo.version)
+    }
+    if (classOfMethod[method] === undefined) {
+      return countedMethods.has(method) ? [] : [this.other(request, message, nowMs)]
+    }
+    const fields: Partial<SourceEvent> = { ...outcomeOf(result, error) }
+    if (method === 'tools/list' && result !== undefined)
+      Object.assign(fields, this.toolList(request, result))
+    if (message.result !== undefined && method !== 'tools/list') {
+      Object.assign(
+        fields,
+        captured('result', 'gen_ai.tool.call.result', resultValue(message.result)),
+      )
+    }
+    return [this.answered(request, nowMs, fields)]
+  }
+
+  /** One event for a request and its end. */
+  private answered(request: OpenRequest, nowMs: number, fields: Partial<SourceEvent>): SourceEvent {
+    const { method, params } = request
+    const meta = isObject(params._meta) ? params._meta : {}
+    const event: Partial<SourceEvent> = {
+      ...this.common(request.direction, request.startedMs),
+      'mcp.method.name': method,
+      'jsonrpc.request.id': String(request.id).slice(0, 256),
+      'jsonrpc.request.id_type': typeof request.id === 'number' ? 'number' : 'string',
+      duration_ms: Math.round((nowMs - request.startedMs) * 1000) / 1000,
+      ...traceOf(meta),
+      ...definedOnly({ 'workflow.id': name(meta['sealtrail/workflow']) }),
+      ...fields,
+    }
+    if (method === 'tools/call') {
+      const tool = name(params.name) ?? 'unknown'
+      const definition = this.definitions.get(tool)
+      Object.assign(event, {
+        'gen_ai.tool.name': tool,
+        ...(params.arguments === undefined
+          ? { 'arguments.capture': 'absent' }
+          : captured('arguments', 'gen_ai.tool.call.arguments', params.arguments)),
+        ...definedOnly({
+          'tool.definition_hash': definition?.hash,
+          'tool.annotations': definition?.annotations,
+        }),
+      })
+    } else if (method === 'resources/read') {
+      Object.assign(event, definedOnly({ 'mcp.resource.uri': text(params.uri)?.slice(0, 4096) }))
+    } else if (method === 'prompts/get') {
+      Object.assign(event, definedOnly({ 'gen_ai.prompt.name': name(params.name) }))
+      if (params.arguments !== undefined)
+        Object.assign(event, captured('arguments', 'gen_ai.tool.call.arguments', params.arguments))
+    } else if (method === 'sampling/createMessage' || method === 'elicitation/create') {
+      Object.assign(event, captured('arguments', 'gen_ai.tool.call.arguments', params))
+    }
+    return { ...event, 'event.class': classOfMethod[method] ?? 'other' }
+  }
+
+  /** Pages of a list are joined; definitions are hashed without `_meta`. */
+  private toolList(request: OpenRequest, result: JsonObject): Partial<SourceEvent> {
+    const tools = Array.isArray(result.tools) ? result.tools.filter(isObject) : []
+    if (request.params.cursor === undefined) this.listed = []
+    this.listed.push(...tools)
+    const list = tools.map((tool) => {
+      const { _meta: _ignored, ...definition } = tool
+      const hash = hex(this.digest(utf8(canonicalJson(definition))))
+      const toolName = name(tool.name) ?? 'unknown'
+      this.definitions.set(toolName, { hash, annotations: tool.annotations })
+      return { name: toolName, definition_hash: hash }
+    })
+    return {
+      'tool.list': list,
+      'tool.list_count': this.listed.length,
+      attributes: { definitions: tools.map(({ _meta: _ignored, ...definition }) => definition) },
+    }
+  }
+
+  private learnClient(method: string, params: JsonObject): void {
+    const meta = isObject(params._meta) ? params._meta : {}
+    const info =
+      method === 'initialize' ? params.clientInfo : meta['io.modelcontextprotocol/clientInfo']
+    if (isObject(info)) {
+      this.client = definedOnly({ name: name(info.name), version: name(info.version) })
+    }
+    const version = text(meta['io.modelcontextprotocol/protocolVersion'])
+    if (version !== undefined) this.protocolVersion = version
+  }
+
+  /** A method without a class of its own, kept raw. */
+  private other(request: OpenRequest, message: JsonObject, nowMs: number): SourceEvent {
+    const raw = JSON.stringify({
+      request: { method: request.method, params: request.params },
+      response: message,
+    })
+    return {
+      ...this.answered(
+        request,
+        nowMs,
+        outcomeOf(undefined, isObject(message.error) ? message.error : undefined),
+      ),
+      ...rawFields(raw),
+    }
+  }
+
+  private raw(
+    direction: Direction,
+    method: string | undefined,
+    message: JsonObject,
+    nowMs: number,
+  ): SourceEvent {
+    return {
+      ...this.common(direction, nowMs),
+      'event.class': 'other',
+      ...definedOnly({ 'mcp.method.name': method?.slice(0, 256) }),
+      ...rawFields(JSON.stringify(message)),
+    }
+  }
+
+  private unreadable(direction: Direction, line: Line, nowMs: number, why: string): SourceEvent {
+    return {
+      ...this.common(direction, nowMs),
+      'event.class': 'other',
+      'error.type': why,
+      'raw.encoding': 'utf8',
+      'raw.record': new TextDecoder().decode(line.bytes.subarray(0, 32_768)),
+      'raw.size_bytes': line.sizeBytes,
+    }
+  }
+
+  private common(
+    direction: Direction,
+    atMs: number,
+  ): Omit<SourceEvent, 'event.class'> & { 'event.class': 'other' } {
+    const { identity } = this
+    return {
+      'event.class': 'other',
+      'time.occurred': timestampFromMs(atMs),
+      'time.observed': timestampFromMs(atMs),
+      'time.source': 'collector',
+      'source.product': 'sealtrail-tap',
+      'source.vantage': 'client',
+      'source.trust': 'asserted',
+      'source.completeness': 'full',
+      'mcp.direction': direction,
+      'mcp.server.name': identity.serverName,
+      'mcp.server.url': identity.command.slice(0, 4096),
+      'mcp.session.id': identity.sessionId,
+      'network.transport': 'pipe',
+      'host.name': identity.hostName,
+      'os.user.name': identity.osUserName,
+      ...definedOnly({
+        'process.parent.name': identity.parentProcessName,
+        'gen_ai.agent.name': identity.agentName,
+        'user.name': identity.userName,
+        'workflow.id': identity.workflowId,
+        'mcp.client.name': this.client.name,
+        'mcp.client.version': this.client.version,
+        'mcp.server.version': this.serverVersion?.slice(0, 256),
+        'mcp.protocol.version': this.protocolVersion?.slice(0, 256),
+      }),
+    }
+  }
+}
+
+function outcomeOf(
+  result: JsonObject | undefined,
+  error: JsonObject | undefined,
+): Partial<SourceEvent> {
+  if (error !== undefined) {
+    const code =
+      typeof error.code === 'number' || typeof error.code === 'string'
+        ? String(error.code)
+        : undefined
+    return {
+      'outcome.status': 'protocol_error',
+      ...definedOnly({
+        'rpc.response.status_code': code?.slice(0, 256),
+        'error.type': code?.slice(0, 256),
+        'error.message': text(error.message)?.slice(0, 8192),
+      }),
+    }
+  }
+  if (result?.isError === true)
+    return { 'outcome.status': 'tool_error', 'error.type': 'tool_error' }
+  const status: OutcomeStatus =
+    result?.resultType === 'input_required' ? 'input_required' : 'success'
+  return { 'outcome.status': status }
+}
+
+/** A value up to 128 KiB; of a longer one only its size, and its beginning as text. */
+function captured(
+  group: 'arguments' | 'result',
+  field: 'gen_ai.tool.call.arguments' | 'gen_ai.tool.call.result',
+  value: JsonValue,
+): Partial<SourceEvent> {
+  const json = JSON.stringify(value)
+  const sizeBytes = utf8(json).length
+  const truncated = json.length > maxValueChars
+  return {
+    [field]: truncated ? json.slice(0, maxValueChars).toWellFormed() : value,
+    [`${group}.size_bytes`]: sizeBytes,
+    [`${group}.capture`]: truncated ? 'truncated' : 'full',
+  }
+}
+
+/** A result of text parts only is kept as that text: what people read and detectors trace. */
+function resultValue(result: JsonValue): JsonValue {
+  if (!isObject(result) || !Array.isArray(result.content)) return result
+  const texts = result.content.map((part: JsonValue) =>
+    isObject(part) && part.type === 'text' && typeof part.text === 'string' ? part.text : undefined,
+  )
+  const onlyText =
+    texts.every((part) => part !== undefined) && result.structuredContent === undefined
+  return onlyText ? texts.join('\n') : result
+}
+
+function rawFields(raw: string): Partial<SourceEvent> {
+  return {
+    'raw.record': raw.slice(0, maxRawChars).toWellFormed(),
+    'raw.encoding': 'utf8',
+    'raw.size_bytes': utf8(raw).length,
+  }
+}
+
+/** W3C trace context out of `_meta.traceparent`. */
+function traceOf(meta: JsonObject): Partial<SourceEvent> {
+  const match = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/.exec(
+    text(meta.traceparent) ?? '',
+  )
+  const [, traceId, spanId] = match ?? []
+  return traceId === undefined || spanId === undefined
+    ? {}
+    : { trace_id: traceId, parent_span_id: spanId }
+}
+
+function openKey(direction: Direction, id: string | number): string {
+  return `${direction}/${typeof id}/${id}`
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function text(value: JsonValue | undefined): string | undefined {
+  return typeof value === 'string' && value !== '' ? value.toWellFormed() : undefined
+}
+
+function name(value: JsonValue | undefined): string | undefined {
+  return text(value)?.slice(0, 256)
+}
+
+/** Drops absent fields: an absent key and an undefined one are not the same on the wire. */
+function definedOnly<T extends Record<string, unknown>>(
+  fields: T,
+): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>
+  }
+}

@@ -1,0 +1,151 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash, randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { hostname, userInfo } from 'node:os'
+import type { Readable, Writable } from 'node:stream'
+import { SealtrailError } from '../../schemas/errors.ts'
+import { type Direction, McpObserver, type TapIdentity } from './mcp-observer.ts'
+import type { Shipper } from './shipper.ts'
+
+export interface StdioTapOptions {
+  readonly serverName: string
+  readonly command: string
+  readonly args: readonly string[]
+  readonly agentName: string | undefined
+  readonly userName: string | undefined
+  readonly workflowId: string | undefined
+  /** Absent: everything is passed through and nothing is recorded. */
+  readonly shipper: Shipper | undefined
+  readonly clock: () => number
+  readonly stdin: Readable
+  readonly stdout: Writable
+}
+
+/** How long the end waits for the receiver; then the rest stays in the spool. */
+const closeGraceMs = 2000
+
+/**
+ * Sits between an MCP client and a stdio server. Bytes are forwarded first and as they are, in both directions;
+ * a copy is observed afterwards, and nothing that goes wrong there reaches the pipe.
+ *
+ * @returns the exit code of the wrapped server (128 + signal number when a signal ended it).
+ * @throws SealtrailError `TAP_COMMAND_FAILED` when it cannot be started.
+ */
+export async function runStdioTap(options: StdioTapOptions): Promise<number> {
+  const child = spawn(options.command, options.args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  await started(child, options.command)
+  options.shipper?.start()
+  const observer = new McpObserver(identityOf(options), (data) =>
+    createHash('sha256').update(data).digest(),
+  )
+  const observe = (direction: Direction, chunk: Buffer) => {
+    if (options.shipper === undefined) return
+    const atMs = options.clock()
+    // After the pipe has its bytes: parsing must not delay the next message.
+    setImmediate(() => {
+      try {
+        for (const event of observer.feed(direction, chunk, atMs)) options.shipper?.record(event)
+      } catch {
+        // Whatever a message does to the observer, the session goes on.
+      }
+    })
+  }
+  forward(options.stdin, child.stdin, (chunk) => observe('client_to_server', chunk))
+  forward(child.stdout, options.stdout, (chunk) => observe('server_to_client', chunk))
+  const signals = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => {
+    const pass = () => void child.kill(signal)
+    process.on(signal, pass)
+    return { signal, pass }
+  })
+  const code = await exitCodeOf(child)
+  for (const { signal, pass } of signals) process.off(signal, pass)
+  await new Promise((resolve) => setImmediate(resolve))
+  for (const event of observer.end(options.clock())) options.shipper?.record(event)
+  await options.shipper?.close(closeGraceMs)
+  return code
+}
+
+/** Forwards with backpressure; the copy is handed on after the write. */
+function forward(from: Readable, to: Writable, onChunk: (chunk: Buffer) => void): void {
+  from.on('data', (chunk: Buffer) => {
+    if (to.writable && !to.write(chunk)) {
+      from.pause()
+      to.once('drain', () => from.resume())
+    }
+    onChunk(chunk)
+  })
+  from.once('end', () => {
+    if (to !== process.stdout) to.end()
+  })
+  // A reader that went away is the business of the two programs, not a crash of the tap.
+  to.on('error', () => undefined)
+  from.on('error', () => to.destroy())
+}
+
+function started(child: ChildProcess, command: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', (cause) =>
+      reject(
+        new SealtrailError(
+          'TAP_COMMAND_FAILED',
+          `${command} could not be started: ${cause.message}`,
+          {
+            cause,
+            hint: 'Check the command after --; it is run without a shell.',
+          },
+        ),
+      ),
+    )
+  })
+}
+
+function exitCodeOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve) => {
+    // `close`: the pipes are drained, so that the last answer is forwarded and observed.
+    child.once('close', (code, signal) => resolve(code ?? 128 + signalNumber(signal)))
+  })
+}
+
+function signalNumber(signal: NodeJS.Signals | null): number {
+  const numbers: Partial<Record<NodeJS.Signals, number>> = {
+    SIGHUP: 1,
+    SIGINT: 2,
+    SIGABRT: 6,
+    SIGKILL: 9,
+    SIGSEGV: 11,
+    SIGTERM: 15,
+  }
+  return signal === null ? 1 : (numbers[signal] ?? 1)
+}
+
+function identityOf(options: StdioTapOptions): TapIdentity {
+  return {
+    serverName: options.serverName.slice(0, 256),
+    hostName: hostname().slice(0, 256) || 'unknown',
+    osUserName: osUserName(),
+    parentProcessName: parentProcessName(),
+    command: [options.command, ...options.args].join(' '),
+    agentName: options.agentName,
+    userName: options.userName,
+    workflowId: options.workflowId,
+    sessionId: randomUUID(),
+  }
+}
+
+function osUserName(): string {
+  try {
+    return userInfo().username.slice(0, 256) || 'unknown'
+  } catch {
+    return 'unknown'
+  }
+}
+
+/** Linux tells it in /proc; elsewhere it stays unknown. */
+function parentProcessName(): string | undefined {
+  try {
+    return readFileSync(`/proc/${process.ppid}/comm`, 'utf8').trim().slice(0, 256) || undefined
+  } catch {
+    return undefined
+  }
+}
