@@ -32,11 +32,13 @@ export const native: Mapping = {
 
 function validate(value: JsonObject): readonly MappedEvent[] | MappingRefusal {
   const candidate: Record<string, JsonValue> = { ...value }
+  const notes: string[] = []
   for (const field of timeFields) {
     const given = candidate[field]
     if (given === undefined) continue
     const time = typeof given === 'string' ? readTime(given) : undefined
     if (time === undefined) return { field, reason: 'must be an RFC 3339 time' }
+    if (time === minTimestamp) notes.push(`${field}:clamped`)
     candidate[field] = time
   }
   const parsed = SourceEvent.safeParse(withoutJson(candidate))
@@ -45,7 +47,7 @@ function validate(value: JsonObject): readonly MappedEvent[] | MappingRefusal {
     return { field: 'event.class', reason: 'is written by Sealtrail only' }
   }
   const fields: FieldDraft = { 'source.format': 'native', ...candidate }
-  return [{ fields, notes: [] }]
+  return [{ fields, notes }]
 }
 
 /**

@@ -13,21 +13,18 @@ const maxJsonNesting = 8
 export function redactText(text: string, path: string, pass: RedactionPass, nesting = 0): string {
   if (text.length > maxScanLength) return pass.replace(path, 'oversize', text.slice(0, 1024))
   if (!mayHoldSecret(text)) return text
-  if (nesting < maxJsonNesting && looksLikeJson(text)) {
+  // Text around JSON (a log line, a body that was cut) can hide secrets in escapes as well.
+  if (nesting < maxJsonNesting && text.includes('"')) {
     const redacted = redactJsonText(text, path, pass, (inner) =>
       redactText(inner, path, pass, nesting + 1),
     )
-    // In broken JSON, secrets can also stand outside of every string literal.
     return isJson(redacted) ? redacted : applyRules(redacted, path, pass)
   }
   return applyRules(text, path, pass)
 }
 
-function looksLikeJson(text: string): boolean {
-  return /^\s{0,256}[[{"]/.test(text)
-}
-
 function isJson(text: string): boolean {
+  if (!/^\s{0,256}[[{"]/.test(text)) return false
   try {
     JSON.parse(text)
     return true

@@ -132,11 +132,14 @@ function authorizationSecret(match: RegExpExecArray): SecretSpan | undefined {
     : tail(match, alone)
 }
 
+/** Where a token may begin: not inside of a word, but after `\\n` and `%22`, which end in a letter or digit. */
+const boundary = String.raw`(?:(?<![A-Za-z0-9_])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2}))`
+
 function prefixed(prefix: string, body: string, when: RegExp, kind: string): SecretRule {
   return {
     kind,
     when,
-    pattern: new RegExp(`(?<![A-Za-z0-9_])(?:${prefix})${body}`, 'g'),
+    pattern: new RegExp(`${boundary}(?:${prefix})${body}`, 'g'),
   }
 }
 
@@ -161,7 +164,7 @@ export const secretRules: readonly SecretRule[] = [
     kind: 'bearer',
     when: /bearer|basic[ \t]/i,
     pattern:
-      /(?<![A-Za-z0-9])(?:bearer|basic)(?:[ \t]{1,8}|%20|\+)([A-Za-z0-9._~+/-]{6,8192}={0,2})(?![\w="])/gi,
+      /(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2}))(?:bearer|basic)(?:[ \t]{1,8}|%20|\+)([A-Za-z0-9._~+/-]{6,8192}={0,2})(?![\w="])/gi,
     secret: (match) => {
       const credentials = match[1] ?? ''
       return looksRandom(credentials) || credentials.length >= 32
@@ -174,7 +177,7 @@ export const secretRules: readonly SecretRule[] = [
     kind: 'jwt',
     when: /eyJ/,
     pattern:
-      /(?<![\w-])eyJ[\w-]{8,8192}\.[\w-]{0,32768}(?:\.[\w-]{0,32768})(?:\.[\w-]{0,32768})?(?:\.[\w-]{0,8192})?/g,
+      /(?:(?<![\w-])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]{8,8192}\.[\w-]{0,32768}(?:\.[\w-]{0,32768})(?:\.[\w-]{0,32768})?(?:\.[\w-]{0,8192})?/g,
   },
   {
     // RFC 3986 section 3.2.1 userinfo: postgres, mysql, mongodb+srv, redis, amqp, https and every other scheme.
@@ -268,7 +271,7 @@ export const secretRules: readonly SecretRule[] = [
   {
     kind: 'model-api-key',
     when: /sk-/,
-    pattern: /(?<![\w-])sk-[A-Za-z0-9_-]{10,512}/g,
+    pattern: /(?:(?<![\w-])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2}))sk-[A-Za-z0-9_-]{10,512}/g,
     secret: (match) =>
       looksRandom(match[0].slice(3)) &&
       (match[0].length >= 24 || /^sk-[A-Za-z0-9]{10,}$/.test(match[0]))
