@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey, sign } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { verifyEd25519 } from '../../ledger/ed25519.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import { openFileSigner } from '../../ledger/signer/file-signer.ts'
@@ -55,12 +55,11 @@ beforeAll(async () => {
     checkpoints.set(size, note)
     signed = size
   }
-})
-
-afterAll(async () => {
-  await signer.close()
-  await otherSigner.close()
-  await rm(directory, { recursive: true, force: true })
+  return async () => {
+    await signer.close()
+    await otherSigner.close()
+    await rm(directory, { recursive: true, force: true })
+  }
 })
 
 test('without Go the build fails with a sentence that says what to install', async () => {
