@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
@@ -36,7 +37,8 @@ export interface QueryOptions {
 export interface InsertOptions {
   /** Hex. The same token makes a repeat of the same insert a no-op; different rows need a different token. */
   readonly token: string
-  /** Bounds the retries; they go on for 30 s when absent. */
+  /** Who inserts, letters, digits and dashes: what {@link ColumnarClient.fence} ends. */
+  readonly writer?: string
   readonly signal?: AbortSignal
 }
 
@@ -63,6 +65,8 @@ export interface ColumnarClient {
     rows: Uint8Array,
     options: InsertOptions,
   ): Promise<void>
+  /** Ends inserts of this writer that a run before may have left behind, and waits until they are gone. */
+  fence(writer: string): Promise<void>
   /** Rows of a SELECT; 64-bit integers arrive as decimal text. Values only as bound parameters. */
   query<T>(sql: string, params?: QueryParams, options?: QueryOptions): Promise<T[]>
   /** Makes the database when it is not there. The first thing that migrations do. */
@@ -153,9 +157,18 @@ class HttpColumnarClient implements ColumnarClient {
         query: `INSERT INTO ${table} (${columns.join(', ')}) FORMAT RowBinary`,
         values: Readable.from([rows], { objectMode: false }),
         clickhouse_settings: { ...insertSettings, insert_deduplication_token: options.token },
+        ...(options.writer === undefined
+          ? {}
+          : { query_id: `${queryPrefix(options.writer)}${randomUUID()}` }),
       })
       stream.resume()
       await finished(stream)
+    })
+  }
+
+  async fence(writer: string): Promise<void> {
+    await this.command('KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC', {
+      prefix: queryPrefix(writer),
     })
   }
 
@@ -204,6 +217,10 @@ class HttpColumnarClient implements ColumnarClient {
   async close(): Promise<void> {
     await Promise.all([this.systemWriter.close(), this.writer.close(), this.reader.close()])
   }
+}
+
+function queryPrefix(writer: string): string {
+  return `sealtrail/${writer}/`
 }
 
 function limitSettings(limits: QueryLimits | undefined): ClickHouseSettings {

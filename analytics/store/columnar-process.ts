@@ -143,7 +143,7 @@ export class ColumnarProcess extends EventEmitter<ColumnarProcessEvents> {
         cwd: directory,
         stdio: ['pipe', 'ignore', 'pipe'],
         env: {
-          PATH: process.env['PATH'],
+          PATH: process.env.PATH,
           TZ: 'UTC',
           [passwordVariable]: password,
           [diskKeyVariable]: diskKey,

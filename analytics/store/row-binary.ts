@@ -48,48 +48,53 @@ export class RowBinaryWriter {
   write(kind: ColumnKind, value: ColumnValue): void {
     switch (kind) {
       case 'string':
-        return this.string(textOf(value))
+        this.string(textOf(value))
+        break
       case 'strings':
-        return this.strings(Array.isArray(value) ? value : [])
+        this.strings(Array.isArray(value) ? value : [])
+        break
       case 'uint64':
-        return this.uint64(Number(value))
+        this.uint64(Number(value))
+        break
       case 'uint64s':
-        return this.uint64s(Array.isArray(value) ? value : [])
+        this.uint64s(Array.isArray(value) ? value : [])
+        break
       case 'uint32':
         this.reserve(4)
         this.length = this.buffer.writeUInt32LE(Number(value), this.length)
-        return
+        break
       case 'int8':
         this.reserve(1)
         this.length = this.buffer.writeInt8(Number(value), this.length)
-        return
+        break
       case 'hash':
-        return this.fixed(value)
+        this.fixed(value)
+        break
       case 'time':
-        return this.time(textOf(value))
-      case 'nullable_time':
-        if (this.isNull(value)) return
-        return this.time(textOf(value))
-      case 'nullable_int64':
-        if (this.isNull(value)) return
-        this.reserve(8)
-        this.length = this.buffer.writeBigInt64LE(BigInt(Math.trunc(Number(value))), this.length)
-        return
-      case 'nullable_float64':
-        if (this.isNull(value)) return
-        this.reserve(8)
-        this.length = this.buffer.writeDoubleLE(Number(value), this.length)
-        return
-      case 'nullable_bool':
-        if (this.isNull(value)) return
-        this.byte(value === true ? 1 : 0)
+        this.time(textOf(value))
+        break
+      default:
+        this.byte(value === null ? 1 : 0)
+        if (value !== null) this.notNull(kind, value)
     }
   }
 
-  private isNull(value: ColumnValue): boolean {
-    const none = value === null
-    this.byte(none ? 1 : 0)
-    return none
+  private notNull(kind: ColumnKind, value: ColumnValue): void {
+    switch (kind) {
+      case 'nullable_time':
+        this.time(textOf(value))
+        break
+      case 'nullable_int64':
+        this.reserve(8)
+        this.length = this.buffer.writeBigInt64LE(BigInt(Math.trunc(Number(value))), this.length)
+        break
+      case 'nullable_float64':
+        this.reserve(8)
+        this.length = this.buffer.writeDoubleLE(Number(value), this.length)
+        break
+      default:
+        this.byte(value === true ? 1 : 0)
+    }
   }
 
   private string(text: string): void {

@@ -1,0 +1,99 @@
+import type { CallChange } from '../../schemas/call.ts'
+import { eventFieldNames, fieldGroup } from '../../schemas/event/fields.ts'
+import type { ColumnarClient } from './columnar-client.ts'
+import { callColumns, columnOf, columnType, toCallRow, writeRow } from './event-columns.ts'
+import { insertToken, names } from './leaf-batch.ts'
+import { RowBinaryWriter } from './row-binary.ts'
+
+/** Changes of the calls that the fold emitted while it read the leaves [from, until) of a log. */
+export interface CallBatch {
+  readonly logId: string
+  readonly from: number
+  readonly until: number
+  readonly changes: readonly CallChange[]
+}
+
+const callColumnNames = names(callColumns)
+
+/** Inserts the changes, all or none. A repeat with the same epoch and content changes nothing. */
+export async function insertCalls(
+  client: ColumnarClient,
+  epoch: string,
+  batch: CallBatch,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (batch.changes.length === 0) return
+  const writer = new RowBinaryWriter()
+  for (const { call, sign } of batch.changes) {
+    writeRow(writer, callColumns, toCallRow(call, sign, batch.until - 1))
+  }
+  const rows = writer.written()
+  await client.insertBinary('calls', callColumnNames, rows, {
+    token: insertToken('calls', epoch, batch.logId, batch.from, batch.until, rows),
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+/** Number of leaves whose call changes are surely in the table; the fold repeats what it emits from there on. */
+export async function callsCursor(client: ColumnarClient, logId: string): Promise<number> {
+  const rows = await client.query<{ n: string; last: string }>(
+    'SELECT count() AS n, max(fold_leaf_index) AS last FROM calls WHERE log_id = {log_id:String}',
+    { log_id: logId },
+  )
+  const [row] = rows
+  return row === undefined || Number(row.n) === 0 ? 0 : Number(row.last) + 1
+}
+
+const sealedFields = eventFieldNames.filter((field) => fieldGroup(field) !== 'clear')
+
+/**
+ * Takes the sealed columns out of every call that joined one of these leaves, physically, after a subject was erased
+ * or an event shredded. The calls stay, with their clear columns.
+ */
+export async function eraseCalls(
+  client: ColumnarClient,
+  logId: string,
+  leafIndexes: readonly number[],
+): Promise<void> {
+  if (leafIndexes.length === 0) return
+  const assignments = sealedFields.map((field) => {
+    const type = columnType(field)
+    const empty = type.startsWith('Nullable') ? 'NULL' : type.startsWith('Array') ? '[]' : "''"
+    return `${columnOf(field)} = ${empty}`
+  })
+  const sealed = sealedFields.map((field) => `'${field}'`).join(', ')
+  await client.command(
+    `ALTER TABLE calls UPDATE ${assignments.join(', ')},
+  present = arrayFilter(x -> x NOT IN (${sealed}), present),
+  argument_paths = [], argument_values = [],
+  search_text = lowerUTF8(concat(gen_ai_tool_name, '\\n', mcp_server_name))
+WHERE log_id = {log_id:String} AND hasAny(observation_indexes, {indexes:Array(UInt64)})`,
+    { log_id: logId, indexes: [...leafIndexes] },
+  )
+}
+
+/**
+ * Compares the rollup with the calls and fills it anew when they differ, which an engine that was killed between the
+ * two leaves. @returns true when it was filled anew.
+ */
+export async function repairRollup(client: ColumnarClient, logId: string): Promise<boolean> {
+  const [row] = await client.query<{ calls: string; rollup: string }>(
+    `SELECT (SELECT sum(sign) FROM calls WHERE log_id = {log_id:String}) AS calls,
+  (SELECT sum(calls) FROM calls_per_minute WHERE log_id = {log_id:String}) AS rollup`,
+    { log_id: logId },
+  )
+  if (row === undefined || Number(row.calls) === Number(row.rollup)) return false
+  await client.command('ALTER TABLE calls_per_minute DELETE WHERE log_id = {log_id:String}', {
+    log_id: logId,
+  })
+  await client.command(
+    `INSERT INTO calls_per_minute
+SELECT log_id, toStartOfMinute(toDateTime(time_occurred, 'UTC')) AS minute, event_class, mcp_server_name,
+  gen_ai_tool_name, outcome_status, sum(sign) AS calls
+FROM calls WHERE log_id = {log_id:String}
+GROUP BY log_id, minute, event_class, mcp_server_name, gen_ai_tool_name, outcome_status
+SETTINGS insert_deduplicate = 0`,
+    { log_id: logId },
+  )
+  return true
+}

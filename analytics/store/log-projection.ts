@@ -1,0 +1,241 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { CommittedLeaf, CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
+import type { ColumnarClient } from './columnar-client.ts'
+import { encodeBatch, insertBatch, maxBatchRows, writerOf } from './leaf-batch.ts'
+import { repairPrefix } from './projected-prefix.ts'
+
+export interface LogProjectionParts {
+  readonly client: ColumnarClient
+  readonly reader: LedgerReader
+  readonly logger: Logger
+  /** Monotonic milliseconds. */
+  readonly clock: () => number
+  readonly epoch: string
+  /** Memory that leaves may wait in, shared by all logs. */
+  readonly budget: { availableBytes: number }
+}
+
+/** A row is visible at most this long after its commit, plus the insert; inserts are never closer together. */
+export const lingerMs = 200
+const firstBackoffMs = 100
+const maxBackoffMs = 5000
+
+interface Waiter {
+  readonly treeSize: number
+  readonly resolve: (reached: boolean) => void
+}
+
+/**
+ * Brings the leaves of one log into the table, in order and one insert at a time, so that the table always holds a
+ * prefix of the log.
+ *
+ * Leaves that were just committed are taken from memory while there is room; beyond it they are forgotten and read
+ * from the ledger again. While the store is away the projection waits; it never asks the writer of the log to.
+ */
+export class LogProjection {
+  private readonly logId: string
+  private readonly parts: LogProjectionParts
+  private readonly closing = new AbortController()
+  private readonly waiters = new Set<Waiter>()
+  /** Rows [0, cursor) are in the table; undefined until the table was asked. */
+  private cursor: number | undefined
+  private target = 0
+  private queue: CommittedLeaf[] = []
+  private queueBytes = 0
+  private wake: () => void = () => undefined
+  private insertedAtMs: number
+  private readonly running: Promise<void>
+
+  constructor(logId: string, parts: LogProjectionParts) {
+    this.logId = logId
+    this.parts = parts
+    this.insertedAtMs = parts.clock() - lingerMs
+    this.running = this.run()
+  }
+
+  get indexed(): number {
+    return this.cursor ?? 0
+  }
+
+  observe(segment: CommittedSegment): void {
+    this.target = Math.max(this.target, segment.treeSize)
+    const expected = (this.queue.at(-1)?.index ?? segment.fromIndex - 1) + 1
+    const sizeBytes = segment.leaves.reduce((sum, leaf) => sum + heldBytes(leaf), 0)
+    if (segment.fromIndex !== expected || sizeBytes > this.parts.budget.availableBytes) {
+      this.forget(this.queue.length)
+    } else {
+      this.parts.budget.availableBytes -= sizeBytes
+      this.queueBytes += sizeBytes
+      for (const leaf of segment.leaves) this.queue.push(leaf)
+    }
+    this.wake()
+  }
+
+  waitUntil(treeSize: number, timeoutMs: number): Promise<boolean> {
+    if (this.indexed >= treeSize) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const waiter: Waiter = {
+        treeSize,
+        resolve: (reached) => {
+          clearTimeout(timer)
+          this.waiters.delete(waiter)
+          resolve(reached)
+        },
+      }
+      const timer = setTimeout(() => waiter.resolve(false), timeoutMs)
+      this.waiters.add(waiter)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort()
+    this.wake()
+    await this.running
+    this.forget(this.queue.length)
+    for (const waiter of [...this.waiters]) waiter.resolve(false)
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.closing
+    for (let backoffMs = firstBackoffMs; !signal.aborted; ) {
+      try {
+        if (this.cursor === undefined) await this.begin()
+        await this.follow()
+        backoffMs = firstBackoffMs
+      } catch (error) {
+        if (signal.aborted) return
+        this.parts.logger.warn(
+          { err: error, logId: this.logId },
+          'the projection waits for the columnar store',
+        )
+        await sleep(backoffMs, undefined, { signal }).catch(() => undefined)
+        backoffMs = Math.min(backoffMs * 2, maxBackoffMs)
+      }
+    }
+  }
+
+  /** Nobody but this projection may be inserting before the table is asked how far it reaches. */
+  private async begin(): Promise<void> {
+    const { client, reader, epoch } = this.parts
+    await client.fence(writerOf(this.logId))
+    const cursor = await repairPrefix(client, reader, this.logId, epoch, this.closing.signal)
+    this.target = Math.max(this.target, await reader.size(this.logId))
+    if (cursor > this.target) {
+      this.parts.logger.error(
+        { logId: this.logId, rows: cursor, leaves: this.target },
+        'the columnar store holds more rows than the ledger has leaves',
+      )
+    }
+    this.advance(Math.min(cursor, this.target))
+  }
+
+  private async follow(): Promise<void> {
+    const { signal } = this.closing
+    while (!signal.aborted) {
+      const cursor = this.indexed
+      this.dropProjected()
+      if (cursor >= this.target) {
+        await this.woken()
+        continue
+      }
+      await this.linger()
+      if (signal.aborted) return
+      const head = this.queue[0]
+      if (head?.index === cursor) await this.insert(this.queue.slice(0, maxBatchRows))
+      else await this.catchUp(cursor, head?.index ?? this.target)
+    }
+  }
+
+  private async catchUp(from: number, until: number): Promise<void> {
+    let pending: CommittedLeaf[] = []
+    for await (const leaves of this.parts.reader.read(this.logId, from, until)) {
+      if (this.closing.signal.aborted) return
+      pending = pending.concat(leaves)
+      while (pending.length >= maxBatchRows) pending = pending.slice(await this.insert(pending))
+    }
+    while (pending.length > 0 && !this.closing.signal.aborted) {
+      pending = pending.slice(await this.insert(pending))
+    }
+  }
+
+  /** @returns how many leaves went into the table. */
+  private async insert(leaves: readonly CommittedLeaf[]): Promise<number> {
+    const { client, epoch, clock, logger } = this.parts
+    const batch = await encodeBatch(epoch, this.logId, leaves)
+    if (batch === undefined) return 0
+    this.insertedAtMs = clock()
+    for (let backoffMs = firstBackoffMs; ; backoffMs = Math.min(backoffMs * 2, maxBackoffMs)) {
+      try {
+        await insertBatch(client, batch, this.closing.signal)
+        break
+      } catch (error) {
+        this.closing.signal.throwIfAborted()
+        logger.warn(
+          { err: error, logId: this.logId },
+          'an insert into the columnar store is repeated',
+        )
+        await sleep(backoffMs, undefined, { signal: this.closing.signal })
+      }
+    }
+    this.advance(batch.untilIndex)
+    return batch.untilIndex - batch.fromIndex
+  }
+
+  private advance(cursor: number): void {
+    this.cursor = cursor
+    for (const waiter of [...this.waiters]) {
+      if (cursor >= waiter.treeSize) waiter.resolve(true)
+    }
+  }
+
+  /** Lets rows gather, so that a trickle of commits does not become a trickle of parts. */
+  private async linger(): Promise<void> {
+    const until = this.insertedAtMs + lingerMs
+    while (!this.closing.signal.aborted && this.queue.length < maxBatchRows) {
+      const waitMs = until - this.parts.clock()
+      if (waitMs <= 0) return
+      await this.woken(waitMs)
+    }
+  }
+
+  private woken(timeoutMs?: number): Promise<void> {
+    if (this.closing.signal.aborted) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = timeoutMs === undefined ? undefined : setTimeout(resolve, timeoutMs)
+      this.wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  private dropProjected(): void {
+    const first = this.queue[0]
+    if (first !== undefined && first.index < this.indexed) {
+      this.forget(Math.min(this.indexed - first.index, this.queue.length))
+    }
+  }
+
+  private forget(count: number): void {
+    if (count === 0) return
+    const gone = this.queue.splice(0, count)
+    const sizeBytes =
+      this.queue.length === 0
+        ? this.queueBytes
+        : gone.reduce((sum, leaf) => sum + heldBytes(leaf), 0)
+    this.queueBytes -= sizeBytes
+    this.parts.budget.availableBytes += sizeBytes
+  }
+}
+
+const keptTextBytes = 131_072
+
+/** What a waiting leaf costs, roughly: its bytes and what was opened from its payload. */
+function heldBytes({ leaf, event }: CommittedLeaf): number {
+  const texts =
+    Math.min(event['arguments.size_bytes'] ?? 0, keptTextBytes) +
+    Math.min(event['result.size_bytes'] ?? 0, keptTextBytes) +
+    Math.min(event['raw.size_bytes'] ?? 0, keptTextBytes)
+  return 2048 + leaf.length + 2 * texts
+}

@@ -1,0 +1,160 @@
+import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import type { CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
+import { SealtrailError } from '../../schemas/errors.ts'
+import {
+  type CallBatch,
+  callsCursor,
+  eraseCalls,
+  insertCalls,
+  repairRollup,
+} from './call-projection.ts'
+import type { ColumnarClient } from './columnar-client.ts'
+import { encodeBatch, insertBatch } from './leaf-batch.ts'
+import { deleteRange, fillRange } from './leaf-range.ts'
+import { LogProjection } from './log-projection.ts'
+
+export interface ProjectorOptions {
+  readonly client: ColumnarClient
+  readonly reader: LedgerReader
+  /** Logs to bring up to date at once; others begin with their first commit. */
+  readonly logIds: readonly string[]
+  readonly logger: Logger
+  /** Monotonic milliseconds. */
+  readonly clock: () => number
+  /** Memory for leaves that wait for the store; 32 MiB when absent. */
+  readonly queueLimitBytes?: number
+}
+
+/**
+ * Keeps the columnar store up with the ledger. A log must have one projector: it inserts one batch after the other and
+ * asks the table at its start how far it reaches, so that a repeat after any end neither loses nor doubles a row.
+ */
+export interface Projector {
+  /** The {@link CommitObserver} of the sequencer: takes note and returns. */
+  observe(segment: CommittedSegment): void
+  /** Leaves [0, n) of the log are in the table. */
+  indexed(logId: string): number
+  /** True when the table reached the tree size within the time. */
+  waitUntil(logId: string, treeSize: number, timeoutMs: number): Promise<boolean>
+  /** Resolves when the changes are in the table. Batches of a log one after the other, without holes. */
+  projectCalls(batch: CallBatch, signal?: AbortSignal): Promise<void>
+  /** Number of leaves whose call changes are in the table: where the fold must begin to emit again. */
+  callsCursor(logId: string): Promise<number>
+  /** Replaces the rows of [from, until) by what the ledger says now. `until` is at most what is indexed. */
+  refill(logId: string, from: number, until: number): Promise<void>
+  /** After an erasure or a shredding: rows of these leaves, and calls that joined them, lose what cannot be opened. */
+  erase(logId: string, leafIndexes: readonly number[]): Promise<void>
+  close(): Promise<void>
+}
+
+const defaultQueueLimitBytes = 32 * 1024 * 1024
+const eraseChunk = 1000
+
+export function openProjector(options: ProjectorOptions): Projector {
+  return new LedgerProjector(options)
+}
+
+class LedgerProjector implements Projector {
+  private readonly options: ProjectorOptions
+  private readonly epoch = randomUUID()
+  private readonly budget: { availableBytes: number }
+  private readonly logs = new Map<string, LogProjection>()
+  private readonly closing = new AbortController()
+
+  constructor(options: ProjectorOptions) {
+    this.options = options
+    this.budget = { availableBytes: options.queueLimitBytes ?? defaultQueueLimitBytes }
+    for (const logId of options.logIds) this.log(logId)
+  }
+
+  observe(segment: CommittedSegment): void {
+    if (this.closing.signal.aborted) return
+    this.log(segment.logId).observe(segment)
+  }
+
+  indexed(logId: string): number {
+    return this.logs.get(logId)?.indexed ?? 0
+  }
+
+  waitUntil(logId: string, treeSize: number, timeoutMs: number): Promise<boolean> {
+    return this.log(logId).waitUntil(treeSize, timeoutMs)
+  }
+
+  projectCalls(batch: CallBatch, signal?: AbortSignal): Promise<void> {
+    const both =
+      signal === undefined ? this.closing.signal : AbortSignal.any([signal, this.closing.signal])
+    return insertCalls(this.options.client, this.epoch, batch, both)
+  }
+
+  async callsCursor(logId: string): Promise<number> {
+    await repairRollup(this.options.client, logId)
+    return callsCursor(this.options.client, logId)
+  }
+
+  async refill(logId: string, from: number, until: number): Promise<void> {
+    this.demandIndexed(logId, until)
+    const { client, reader } = this.options
+    await deleteRange(client, logId, from, until)
+    await fillRange({
+      client,
+      reader,
+      logId,
+      from,
+      until,
+      epoch: randomUUID(),
+      signal: this.closing.signal,
+    })
+  }
+
+  async erase(logId: string, leafIndexes: readonly number[]): Promise<void> {
+    const { client, reader } = this.options
+    for (let at = 0; at < leafIndexes.length; at += eraseChunk) {
+      const chunk = leafIndexes.slice(at, at + eraseChunk)
+      this.demandIndexed(logId, Math.max(...chunk) + 1)
+      await client.command(
+        'ALTER TABLE observations DELETE WHERE log_id = {log_id:String} AND leaf_index IN {indexes:Array(UInt64)}',
+        { log_id: logId, indexes: chunk },
+      )
+      const epoch = randomUUID()
+      for (const index of chunk) {
+        const leaf = await reader.readOne(logId, index)
+        const batch = leaf === undefined ? undefined : await encodeBatch(epoch, logId, [leaf])
+        if (batch !== undefined) await insertBatch(client, batch, this.closing.signal)
+      }
+      await eraseCalls(client, logId, chunk)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort()
+    await Promise.all([...this.logs.values()].map((log) => log.close()))
+  }
+
+  private log(logId: string): LogProjection {
+    const known = this.logs.get(logId)
+    if (known !== undefined) return known
+    const { client, reader, logger, clock } = this.options
+    const log = new LogProjection(logId, {
+      client,
+      reader,
+      logger,
+      clock,
+      epoch: this.epoch,
+      budget: this.budget,
+    })
+    this.logs.set(logId, log)
+    return log
+  }
+
+  private demandIndexed(logId: string, until: number): void {
+    if (until <= this.indexed(logId)) return
+    throw new SealtrailError(
+      'STORE_UNAVAILABLE',
+      `leaves up to ${until} of ${logId} are not indexed yet`,
+      {
+        retryable: true,
+      },
+    )
+  }
+}
