@@ -15,8 +15,9 @@ export class AttributeReader {
     let found: JsonValue | undefined
     for (const name of names) {
       const value = Object.hasOwn(this.attributes, name) ? this.attributes[name] : undefined
-      if (value === undefined || value === null || value === '') continue
+      if (value === undefined) continue
       this.read.add(name)
+      if (value === null || value === '') continue
       found ??= value
     }
     return found

@@ -60,12 +60,19 @@ function isMessage(value: JsonObject): boolean {
   )
 }
 
-/** The specification's examples carry requests and results without their envelope. */
+/** The specification's examples carry requests, results and errors without their envelope. */
 function isFragment(inner: JsonObject, wrapper: JsonObject): boolean {
   return (
     typeof wrapper.example === 'string' &&
-    (typeof inner.method === 'string' || typeof inner.resultType === 'string')
+    (typeof inner.method === 'string' ||
+      typeof inner.resultType === 'string' ||
+      isErrorObject(inner))
   )
+}
+
+/** JSON-RPC 2.0 section 5.1. */
+function isErrorObject(value: JsonObject): boolean {
+  return Number.isInteger(value.code) && typeof value.message === 'string'
 }
 
 function parse(line: string): JsonValue | undefined {
@@ -169,6 +176,7 @@ function answerFields(
           : 'client_to_server',
   }
   if (isJsonObject(message.error)) return { ...asked, ...errorFields(message.error) }
+  if (isErrorObject(message)) return { ...asked, ...errorFields(message) }
   const result = 'result' in message ? message.result : message
   return isJsonObject(result) ? { ...asked, ...resultFields(result, digest) } : asked
 }
