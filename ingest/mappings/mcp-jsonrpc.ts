@@ -11,7 +11,7 @@ import {
   type Mapping,
 } from './mapping.ts'
 import { classOfMethod, directionOfMethod } from './mcp-method.ts'
-import { readText } from './read-value.ts'
+import { parseJson, readText } from './read-value.ts'
 
 type Direction = 'client_to_server' | 'server_to_client'
 
@@ -47,7 +47,7 @@ function unwrap(value: JsonValue): readonly Carried[] {
   }
   if (!isJsonObject(value)) return []
   if (isMessage(value)) return [{ message: value, sentBy: undefined, occurred: undefined }]
-  const inner = typeof value.line === 'string' ? parse(value.line) : value.message
+  const inner = typeof value.line === 'string' ? parseJson(value.line) : value.message
   if (!isJsonObject(inner) || !(isMessage(inner) || isFragment(inner, value))) return []
   const occurred = typeof value.ts === 'string' ? normaliseTimestamp(value.ts) : undefined
   return [{ message: inner, sentBy: readDirection(value.direction), occurred }]
@@ -73,15 +73,6 @@ function isFragment(inner: JsonObject, wrapper: JsonObject): boolean {
 /** JSON-RPC 2.0 section 5.1. */
 function isErrorObject(value: JsonObject): boolean {
   return Number.isInteger(value.code) && typeof value.message === 'string'
-}
-
-function parse(line: string): JsonValue | undefined {
-  try {
-    const value: JsonValue = JSON.parse(line)
-    return value
-  } catch {
-    return undefined
-  }
 }
 
 function readDirection(value: JsonValue | undefined): Direction | undefined {

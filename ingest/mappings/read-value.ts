@@ -1,4 +1,8 @@
-import { type JsonValue, maxJsonDepth } from '../../schemas/leaf/canonical-json.ts'
+import {
+  findDuplicateKey,
+  type JsonValue,
+  maxJsonDepth,
+} from '../../schemas/leaf/canonical-json.ts'
 
 /** Text of a string or number; undefined for anything else and for the empty string. */
 export function readText(value: JsonValue | undefined): string | undefined {
@@ -74,12 +78,32 @@ export function readJsonText(value: JsonValue | undefined): JsonValue | undefine
   if (typeof value !== 'string') return value === null ? undefined : value
   if (value === '') return undefined
   if (!/^\s{0,64}[[{]/.test(value)) return value
+  return parseJson(value) ?? value
+}
+
+/**
+ * Value of JSON text that stood inside of a record. Undefined when it is none, is nested too deep for an event, or has
+ * a duplicate key, of which a tool may have read the other one.
+ */
+export function parseJson(text: string): JsonValue | undefined {
   try {
-    const parsed: JsonValue = JSON.parse(value)
-    return depthOf(parsed) < maxJsonDepth - 4 ? parsed : value
+    const parsed: JsonValue = JSON.parse(text)
+    if (depthOf(parsed) >= maxJsonDepth - 4 || findDuplicateKey(text) !== undefined)
+      return undefined
+    return /\\u[dD][89a-fA-F]/.test(text) ? wellFormed(parsed) : parsed
   } catch {
-    return value
+    return undefined
   }
+}
+
+/** The value with lone surrogates replaced: they have no UTF-8 and no canonical form. */
+export function wellFormed(value: JsonValue): JsonValue {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(wellFormed)
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key.toWellFormed(), wellFormed(each)]),
+  )
 }
 
 /** Nesting of a value; stops counting when it is past what an event may hold. */

@@ -1,4 +1,5 @@
 import { createHash, createHmac } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import type { BusPosition } from '../../ledger/segment.ts'
 import { hex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
@@ -8,7 +9,13 @@ import { knownMappings } from '../mappings/known-mappings.ts'
 import { createRedactionToken } from '../redaction/redaction-token.ts'
 import { createRedactor, type Redactor } from '../redaction/redactor.ts'
 import { packEvents } from './pack.ts'
-import { type ReceivedRequest, receiveRecords, requestDigest } from './receive.ts'
+import {
+  joinReceived,
+  type ReceiveContext,
+  type ReceivedRequest,
+  receiveRecords,
+  requestDigest,
+} from './receive.ts'
 import type { ReceivedRecord } from './received-record.ts'
 import type { ReceiverDeps, SourceIdentity } from './receiver-deps.ts'
 
@@ -32,6 +39,8 @@ export interface Parcel {
 }
 
 const defaultTimeoutMs = 30_000
+/** About 10 ms of work. */
+const recordsPerTurn = 64
 const mappings = knownMappings(sha256)
 
 /**
@@ -42,7 +51,7 @@ const mappings = knownMappings(sha256)
  */
 export async function deliver(parcel: Parcel, deps: ReceiverDeps): Promise<Delivery> {
   const { source } = parcel
-  const request = receiveRecords(parcel.records, {
+  const request = await receiveInTurns(parcel.records, {
     sourceId: source.sourceId,
     format: parcel.format,
     nowMs: deps.clock(),
@@ -60,6 +69,19 @@ export async function deliver(parcel: Parcel, deps: ReceiverDeps): Promise<Deliv
   return receipt === undefined
     ? { request, receipt, positions }
     : { request, receipt, positions: undefined }
+}
+
+/** The event loop also answers people: a large request gives way to them after every few records. */
+async function receiveInTurns(
+  records: readonly ReceivedRecord[],
+  context: ReceiveContext,
+): Promise<ReceivedRequest> {
+  const parts: ReceivedRequest[] = []
+  for (let from = 0; from < records.length; from += recordsPerTurn) {
+    if (from > 0) await setImmediate()
+    parts.push(receiveRecords(records.slice(from, from + recordsPerTurn), context))
+  }
+  return joinReceived(parts)
 }
 
 /** In order, one after the other: the bus keeps the order of a log. */

@@ -6,7 +6,6 @@ import {
   eventFields,
   type FieldSpec,
 } from '../../schemas/event/fields.ts'
-import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import type { FieldDraft } from '../mappings/mapping.ts'
 
 /** Arguments, result and raw record are kept to this size each, in bytes of UTF-8. */
@@ -145,6 +144,7 @@ function fitRaw(fields: Map<EventField, unknown>, notes: string[]): void {
 
 /** Gives up the longest clear fields that the event can do without until the rest has room in a leaf. */
 function fitLeaf(fields: Map<EventField, unknown>, notes: string[]): void {
+  if (roughClearBytes(fields) < maxClearBytes) return
   const clear = [...fields]
     .filter(([field]) => eventFields[field].group === 'clear')
     .map(([field, value]) => ({
@@ -162,6 +162,19 @@ function fitLeaf(fields: Map<EventField, unknown>, notes: string[]): void {
   }
 }
 
+/** Never less than the clear fields take: most events are far from the bound, and need no exact figure. */
+function roughClearBytes(fields: ReadonlyMap<EventField, unknown>): number {
+  let bytes = 0
+  for (const [field, value] of fields) {
+    if (eventFields[field].group !== 'clear') continue
+    // Escaped, a UTF-16 unit takes at most six bytes.
+    bytes += field.length + 32
+    if (typeof value === 'string') bytes += 6 * value.length
+    else if (typeof value === 'object') bytes += 6 * JSON.stringify(value).length
+  }
+  return bytes
+}
+
 /** At most this many UTF-16 units, without cutting a character in two. */
 export function cutText(text: string, length: number): string {
   const cut = text.slice(0, length)
@@ -171,14 +184,4 @@ export function cutText(text: string, length: number): string {
 
 export function byteLength(text: string): number {
   return Buffer.byteLength(text)
-}
-
-/** The value with lone surrogates replaced: they have no UTF-8 and no canonical form. The same value if it has none. */
-export function wellFormed(value: JsonValue): JsonValue {
-  if (typeof value === 'string') return value.toWellFormed()
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(wellFormed)
-  return Object.fromEntries(
-    Object.entries(value).map(([key, each]) => [key.toWellFormed(), wellFormed(each)]),
-  )
 }

@@ -20,11 +20,13 @@ import {
   isRefusal,
   type MappedEvent,
   type Mapping,
+  type MappingRefusal,
 } from '../mappings/mapping.ts'
 import { decodeOtlpRecord } from '../mappings/otlp-decode.ts'
 import { leftoverAttributes, otlpBaseFields } from '../mappings/otlp-fields.ts'
+import { wellFormed } from '../mappings/read-value.ts'
 import type { Redactor } from '../redaction/redactor.ts'
-import { byteLength, fitEvent, wellFormed } from './fit-event.ts'
+import { byteLength, fitEvent } from './fit-event.ts'
 import type { ReadableRecord, ReceivedRecord, UnreadableRecord } from './received-record.ts'
 import { hasUnsafeInteger, jsonDepth } from './scan-json.ts'
 
@@ -97,6 +99,29 @@ export function receiveRecords(
   }
 }
 
+/** One request out of its parts, in order. */
+export function joinReceived(parts: readonly ReceivedRequest[]): ReceivedRequest {
+  const total = { records: 0, mapped: 0, unmapped: 0, rejected: 0 }
+  const problems: RecordProblem[] = []
+  for (const part of parts) {
+    for (const problem of part.problems) {
+      problems.push({ ...problem, record: problem.record + total.records })
+    }
+    total.records += part.records
+    total.mapped += part.mapped
+    total.unmapped += part.unmapped
+    total.rejected += part.rejected
+  }
+  return {
+    ...total,
+    problems,
+    events: parts.flatMap((part) => part.events),
+    sentDigests: parts.some((part) => part.sentDigests !== undefined)
+      ? parts.flatMap((part) => part.sentDigests ?? part.events.map(() => ''))
+      : undefined,
+  }
+}
+
 interface Outcome {
   readonly disposition: Disposition
   readonly made: readonly ObservedEvent[]
@@ -110,7 +135,7 @@ function receiveRecord(record: ReceivedRecord, context: ReceiveContext): Outcome
   const sound = /\\u[dD][89a-fA-F]/.test(record.text) ? repaired(record) : record
   const mapping = context.mappings.find((each) => each.recognise(sound))
   if (mapping === undefined) return keepUnmapped(sound, 'no mapping recognises the record', context)
-  const result = mapping.map(sound)
+  const result = mapRecord(mapping, sound)
   if (isRefusal(result)) {
     return rejectRecord(sound, { code: 'RECORD_INVALID', ...result }, context)
   }
@@ -120,6 +145,18 @@ function receiveRecord(record: ReceivedRecord, context: ReceiveContext): Outcome
   return {
     disposition: 'mapped',
     made: result.map((event) => finish(event, sound, mapping.id, context)),
+  }
+}
+
+/** A mapping that fails on a record, which is a bug of ours, must not cost the records around it. */
+function mapRecord(
+  mapping: Mapping,
+  record: ReadableRecord,
+): readonly MappedEvent[] | MappingRefusal {
+  try {
+    return mapping.map(record)
+  } catch {
+    return { field: undefined, reason: `${mapping.id} failed on the record` }
   }
 }
 
