@@ -1,0 +1,169 @@
+'use client'
+
+import { useQuery } from '@tanstack/react-query'
+import { CircleCheck, CircleX, Copy, ShieldCheck, TriangleAlert } from 'lucide-react'
+import { useState } from 'react'
+import { IntegrityReply, type LogIntegrity, VerifyProgress } from '../../../../schemas/api/integrity.ts'
+import { request, requestLines } from '../../../api/request.ts'
+import { Failure, Loading } from '../../../components/states.tsx'
+import { formatInstant } from '../../../format/instant.ts'
+
+export default function IntegrityPage() {
+  const query = useQuery({ queryKey: ['integrity'], queryFn: ({ signal }) => request(IntegrityReply, '/api/v1/integrity', { signal }), refetchInterval: 3000 })
+  if (query.isPending) return <Loading />
+  if (query.error !== null) return <Failure error={query.error} onRetry={() => query.refetch()} />
+  const { logs, notDetected, bus, columnar, version } = query.data
+  return (
+    <div className="mx-auto max-w-5xl space-y-5 p-6">
+      <header>
+        <h1 className="text-xl font-semibold tracking-tight">Integrity</h1>
+        <p className="text-muted">What is on the record, what proves it, and what nothing here can prove.</p>
+      </header>
+      {logs.map((log) => (
+        <LogPanel key={log.logId} log={log} />
+      ))}
+      <section className="panel p-5" aria-labelledby="limits">
+        <h2 id="limits" className="mb-2 flex items-center gap-2 font-semibold">
+          <TriangleAlert className="size-4 text-warn" aria-hidden /> What is not detected
+        </h2>
+        <ul className="list-disc space-y-1.5 pl-5 text-muted">
+          {notDetected.map((sentence) => (
+            <li key={sentence}>{sentence}</li>
+          ))}
+        </ul>
+      </section>
+      <p className="text-xs text-muted">
+        Sealtrail {version} · bus {bus.kind}, {bus.lag} waiting · columnar store {columnar}
+      </p>
+    </div>
+  )
+}
+
+const projectionTexts = {
+  equal: 'equal to the ledger',
+  checking: 'being compared',
+  different: 'DIFFERS from the ledger',
+  unavailable: 'not available; the ledger goes on',
+} as const
+
+function LogPanel({ log }: { log: LogIntegrity }) {
+  const { checkpoint, projection } = log
+  const figures = [
+    { label: 'Durable', value: log.treeSize, title: 'in a committed segment' },
+    { label: 'Published', value: checkpoint?.size ?? 0, title: 'under a signed checkpoint' },
+    { label: 'Witnessed', value: 0, title: 'covered by an anchor outside; none is configured' },
+    { label: 'Indexed', value: log.indexed, title: 'in the columnar store' },
+    { label: 'Judged', value: log.judged, title: 'passed by the detectors' },
+  ]
+  return (
+    <section className="panel p-5" aria-label={`Log ${log.logId}`}>
+      <div className="flex flex-wrap items-center justify-between gap-3">
+        <h2 className="flex items-center gap-2 font-semibold">
+          <ShieldCheck className="size-5 text-accent" aria-hidden /> {log.logId === '_system' ? 'System log (users, keys, settings)' : `Log ${log.logId}`}
+        </h2>
+        <VerifyButton logId={log.logId} />
+      </div>
+      <dl className="mt-4 grid grid-cols-5 gap-3">
+        {figures.map(({ label, value, title }) => (
+          <div key={label} title={title} className="rounded-md bg-raised px-3 py-2">
+            <dt className="label">{label}</dt>
+            <dd className="text-lg font-semibold tabular-nums">{value.toLocaleString('en')}</dd>
+          </div>
+        ))}
+      </dl>
+      <dl className="mt-4 grid grid-cols-[9rem_1fr] gap-x-4 gap-y-1.5 text-sm">
+        <dt className="text-muted">Columnar store</dt>
+        <dd className={projection.state === 'different' ? 'font-semibold text-bad' : ''}>
+          {projectionTexts[projection.state]}
+          {projection.state !== 'unavailable' && `, compared up to leaf ${projection.checkedUntil.toLocaleString('en')}`}
+          {projection.firstDifference !== null && `: ${projection.firstDifference}`}
+        </dd>
+        <dt className="text-muted">Newest checkpoint</dt>
+        <dd>{checkpoint === null ? 'none yet' : `size ${checkpoint.size.toLocaleString('en')}, newest leaf ${formatInstant(checkpoint.signedAt)} UTC`}</dd>
+        <dt className="text-muted">Root</dt>
+        <dd className="break-all font-mono text-xs leading-5">{checkpoint?.root ?? log.root}</dd>
+        <dt className="text-muted">Verifier key</dt>
+        <dd className="flex items-start gap-2">
+          <span className="break-all font-mono text-xs leading-5">{log.verifierKey}</span>
+          <CopyButton text={log.verifierKey} />
+        </dd>
+      </dl>
+      {checkpoint !== null && (
+        <details className="mt-3">
+          <summary className="cursor-pointer text-sm text-accent">Signed checkpoint, and how to check it without this page</summary>
+          <pre className="mt-2 overflow-auto rounded-md border border-line bg-bg p-3 font-mono text-xs">{checkpoint.note}</pre>
+          <p className="mt-2 text-sm text-muted">
+            On the machine, with Sealtrail stopped or on a copy of its data: <code className="font-mono text-text">sealtrail verify --data DIR --key '{log.verifierKey.slice(0, 24)}…'</code>
+          </p>
+        </details>
+      )}
+    </section>
+  )
+}
+
+type Result = Extract<VerifyProgress, { kind: 'result' }>
+
+function VerifyButton({ logId }: { logId: string }) {
+  const [progress, setProgress] = useState<{ stage: string; done: number; total: number }>()
+  const [result, setResult] = useState<Result | Error>()
+  const run = async () => {
+    setResult(undefined)
+    setProgress({ stage: 'starting', done: 0, total: 1 })
+    try {
+      for await (const line of requestLines(VerifyProgress, '/api/v1/integrity/verify', { method: 'POST', body: { logId } })) {
+        if (line.kind === 'progress') setProgress(line)
+        else setResult(line)
+      }
+    } catch (error) {
+      setResult(error instanceof Error ? error : new Error(String(error)))
+    }
+    setProgress(undefined)
+  }
+  if (progress !== undefined) {
+    return (
+      <div role="status" className="flex w-72 items-center gap-3 text-sm text-muted">
+        <span className="shrink-0">{progress.stage}</span>
+        <progress className="w-full accent-[var(--accent)]" max={progress.total} value={progress.done} aria-label="Verification" />
+      </div>
+    )
+  }
+  return (
+    <div className="flex items-center gap-3">
+      {result instanceof Error && <span className="text-sm text-bad">{result.message}</span>}
+      {result !== undefined && !(result instanceof Error) && <ResultLine result={result} />}
+      <button type="button" className="button button-primary" onClick={run}>
+        Verify everything now
+      </button>
+    </div>
+  )
+}
+
+function ResultLine({ result }: { result: Result }) {
+  const Icon = result.ok ? CircleCheck : CircleX
+  return (
+    <p role="status" className={`flex items-center gap-2 text-sm ${result.ok ? 'text-ok' : 'text-bad'}`}>
+      <Icon className="size-4 shrink-0" aria-hidden />
+      {result.ok
+        ? `${result.treeSize.toLocaleString('en')} leaves, ${result.checkpoints.toLocaleString('en')} checkpoints, ${result.payloads.toLocaleString('en')} payloads${result.rows === null ? '' : `, ${result.rows.toLocaleString('en')} rows`} recomputed in ${(result.elapsedMs / 1000).toFixed(1)} s`
+        : result.firstProblem}
+    </p>
+  )
+}
+
+function CopyButton({ text }: { text: string }) {
+  const [copied, setCopied] = useState(false)
+  return (
+    <button
+      type="button"
+      className="rounded p-1 text-muted hover:bg-raised hover:text-text"
+      aria-label={copied ? 'Copied' : 'Copy'}
+      onClick={async () => {
+        await navigator.clipboard.writeText(text)
+        setCopied(true)
+        setTimeout(() => setCopied(false), 1500)
+      }}
+    >
+      {copied ? <CircleCheck className="size-4 text-ok" /> : <Copy className="size-4" />}
+    </button>
+  )
+}

@@ -1,0 +1,161 @@
+'use client'
+
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { type FormEvent, useState } from 'react'
+import { z } from 'zod'
+import { CreateSourceKeyReply, type SourceRow, SourcesReply } from '../../../../schemas/api/sources.ts'
+import { request } from '../../../api/request.ts'
+import { Empty, Failure, Loading } from '../../../components/states.tsx'
+import { formatInstant } from '../../../format/instant.ts'
+
+export default function SourcesPage() {
+  const query = useQuery({ queryKey: ['sources'], queryFn: ({ signal }) => request(SourcesReply, '/api/v1/sources', { signal }), refetchInterval: 5000 })
+  const [created, setCreated] = useState<CreateSourceKeyReply>()
+  return (
+    <div className="mx-auto max-w-5xl space-y-5 p-6">
+      <header className="flex items-end justify-between gap-4">
+        <div>
+          <h1 className="text-xl font-semibold tracking-tight">Sources</h1>
+          <p className="text-muted">Gateways, servers and clients that may put records into the log, each with a key of its own.</p>
+        </div>
+        <NewSource onCreated={setCreated} />
+      </header>
+      {created !== undefined && <ShownOnce created={created} onDone={() => setCreated(undefined)} />}
+      {query.isPending && <Loading />}
+      {query.error !== null && <Failure error={query.error} onRetry={() => query.refetch()} />}
+      {query.data?.sources.length === 0 && (
+        <div className="panel">
+          <Empty title="No source yet">
+            <p>Make one above. Its key is shown once.</p>
+          </Empty>
+        </div>
+      )}
+      {query.data !== undefined && query.data.sources.length > 0 && (
+        <div className="panel overflow-auto">
+          <table className="w-full text-sm">
+            <thead>
+              <tr className="border-b border-line bg-raised text-left">
+                {['Name', 'Id', 'Last event (UTC)', 'Mapped', 'Unmapped', 'Rejected', 'Gaps', ''].map((title) => (
+                  <th key={title} className={`label px-4 py-2 ${/Mapped|Unmapped|Rejected|Gaps/.test(title) ? 'text-right' : ''}`}>
+                    {title === '' ? <span className="sr-only">Actions</span> : title}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody className="divide-y divide-line">
+              {query.data.sources.map((source) => (
+                <SourceLine key={source.id} source={source} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </div>
+  )
+}
+
+function NewSource({ onCreated }: { onCreated: (created: CreateSourceKeyReply) => void }) {
+  const client = useQueryClient()
+  const [error, setError] = useState<string>()
+  const submit = async (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = event.currentTarget
+    try {
+      onCreated(await request(CreateSourceKeyReply, '/api/v1/source-keys', { method: 'POST', body: { name: String(new FormData(form).get('name')) } }))
+      form.reset()
+      setError(undefined)
+      await client.invalidateQueries({ queryKey: ['sources'] })
+    } catch (cause) {
+      setError(cause instanceof Error ? cause.message : String(cause))
+    }
+  }
+  return (
+    <form onSubmit={submit} className="flex items-center gap-2">
+      {error !== undefined && (
+        <span role="alert" className="text-sm text-bad">
+          {error}
+        </span>
+      )}
+      <input name="name" aria-label="Name of the new source" placeholder="Name, e.g. laptop or gateway" required maxLength={64} className="field w-60" />
+      <button type="submit" className="button button-primary shrink-0 py-2">
+        New source
+      </button>
+    </form>
+  )
+}
+
+function ShownOnce({ created, onDone }: { created: CreateSourceKeyReply; onDone: () => void }) {
+  const origin = typeof window === 'undefined' ? '' : window.location.origin
+  const lines = [
+    { title: 'Key: the Bearer token of gateways, servers and scripts', text: created.key },
+    { title: 'Secret: for the Sealtrail tap, which derives the key', text: created.secret },
+    {
+      title: 'Ship a first event',
+      text: `curl ${origin}/v1/events -H 'authorization: Bearer ${created.key}' -H 'content-type: application/json' -d '{"event.class":"tool_call","gen_ai.tool.name":"hello","mcp.server.name":"demo"}'`,
+    },
+    { title: 'Tap an MCP server', text: `SEALTRAIL_SOURCE_SECRET=${created.secret} sealtrail tap --server files -- npx mcp-server-filesystem /srv` },
+  ]
+  return (
+    <section className="panel border-accent p-5" aria-label="The new source">
+      <h2 className="font-semibold">Shown once: copy it now</h2>
+      <p className="text-muted">Only a hash of the key is kept.</p>
+      <dl className="mt-3 space-y-3">
+        {lines.map(({ title, text }) => (
+          <div key={title}>
+            <dt className="label">{title}</dt>
+            <dd className="mt-1 break-all rounded-md border border-line bg-bg px-3 py-2 font-mono text-xs">{text}</dd>
+          </div>
+        ))}
+      </dl>
+      <button type="button" className="button mt-4" onClick={onDone}>
+        I have copied it
+      </button>
+    </section>
+  )
+}
+
+function SourceLine({ source }: { source: SourceRow }) {
+  const client = useQueryClient()
+  const [asking, setAsking] = useState(false)
+  const [error, setError] = useState<string>()
+  const revoke = async () => {
+    try {
+      await request(z.object({}), `/api/v1/source-keys/${encodeURIComponent(source.id)}/revoke`, { method: 'POST', body: { expectedVersion: source.version } })
+      await client.invalidateQueries({ queryKey: ['sources'] })
+    } catch (cause) {
+      setError(cause instanceof Error ? cause.message : String(cause))
+    }
+    setAsking(false)
+  }
+  return (
+    <tr className={source.revokedAt === null ? '' : 'text-muted'}>
+      <td className="px-4 py-2 font-medium">{source.name}</td>
+      <td className="px-4 py-2 font-mono text-xs">{source.id}</td>
+      <td className="px-4 py-2 font-mono text-xs">{source.lastEventAt === null ? 'never' : formatInstant(source.lastEventAt)}</td>
+      {[source.mapped, source.unmapped, source.rejected, source.gaps].map((count, i) => (
+        <td key={['mapped', 'unmapped', 'rejected', 'gaps'][i]} className={`px-4 py-2 text-right tabular-nums ${i >= 2 && count > 0 ? 'font-semibold text-bad' : ''}`}>
+          {count.toLocaleString('en')}
+        </td>
+      ))}
+      <td className="px-4 py-2 text-right">
+        {error !== undefined && <span className="mr-2 text-xs text-bad">{error}</span>}
+        {source.revokedAt !== null ? (
+          'revoked'
+        ) : asking ? (
+          <span className="inline-flex gap-2">
+            <button type="button" className="button border-bad text-bad" onClick={revoke}>
+              Really revoke
+            </button>
+            <button type="button" className="button" onClick={() => setAsking(false)}>
+              Keep
+            </button>
+          </span>
+        ) : (
+          <button type="button" className="button" onClick={() => setAsking(true)}>
+            Revoke
+          </button>
+        )}
+      </td>
+    </tr>
+  )
+}

@@ -1,0 +1,25 @@
+import { z } from 'zod'
+import { hex } from '../../schemas/bytes.ts'
+import { readCheckpoint } from '../../schemas/tlog/checkpoint.ts'
+import type { Remembered } from './verify-evidence.ts'
+
+const Stored = z.object({ verifierKey: z.string(), size: z.number(), root: z.string() })
+
+/** What this browser remembers of a log; undefined before first sight. */
+export function rememberedLog(logId: string): Remembered | undefined {
+  const text = localStorage.getItem(`log/${logId}`)
+  if (text === null) return undefined
+  const parsed = Stored.safeParse(JSON.parse(text))
+  return parsed.success ? parsed.data : undefined
+}
+
+/** Remembers a checkpoint that verified. Never goes back to a smaller one. */
+export function rememberLog(logId: string, verifierKey: string, checkpoint: string): void {
+  const { size, root } = readCheckpoint(checkpoint)
+  const known = rememberedLog(logId)
+  if (known !== undefined && known.size >= size) return
+  localStorage.setItem(
+    `log/${logId}`,
+    JSON.stringify({ verifierKey: known?.verifierKey ?? verifierKey, size, root: hex(root) }),
+  )
+}
