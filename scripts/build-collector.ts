@@ -1,17 +1,20 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
-const root = new URL('../', import.meta.url)
-const outDirectory = new URL('dist/collector/', root)
+const root = fileURLToPath(new URL('../', import.meta.url))
 /** The promise of the collector package: it is light enough to sit beside every server. */
 export const maxCollectorBytes = 2 * 1024 * 1024
 
-/** Bundles the collectors to dist/collector with a package.json of their own. */
-export async function buildCollector(): Promise<number> {
-  const outfile = new URL('sealtrail.mjs', outDirectory)
+/** Bundles the collectors with a package.json of their own. Returns the size of the program in bytes. */
+export async function buildCollector(
+  outDirectory = join(root, 'dist', 'collector'),
+): Promise<number> {
+  const outfile = join(outDirectory, 'sealtrail.mjs')
   await build({
-    entryPoints: [new URL('cli/collector-main.ts', root).pathname],
-    outfile: outfile.pathname,
+    entryPoints: [join(root, 'cli', 'collector-main.ts')],
+    outfile,
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -21,7 +24,7 @@ export async function buildCollector(): Promise<number> {
     logLevel: 'warning',
   })
   const { version, license, engines } = JSON.parse(
-    await readFile(new URL('package.json', root), 'utf8'),
+    await readFile(join(root, 'package.json'), 'utf8'),
   )
   const manifest = {
     name: 'sealtrail-collector',
@@ -31,13 +34,13 @@ export async function buildCollector(): Promise<number> {
     type: 'module',
     bin: { sealtrail: 'sealtrail.mjs' },
   }
-  await writeFile(new URL('package.json', outDirectory), `${JSON.stringify(manifest, null, 2)}\n`)
+  await writeFile(join(outDirectory, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
   const { size } = await stat(outfile)
   if (size > maxCollectorBytes)
     throw new Error(`the collector is ${size} bytes, more than ${maxCollectorBytes}`)
   return size
 }
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (process.argv[1] !== undefined && fileURLToPath(import.meta.url) === resolve(process.argv[1])) {
   process.stdout.write(`dist/collector: ${await buildCollector()} bytes\n`)
 }

@@ -1,5 +1,4 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { rmSync } from 'node:fs'
 import type { SourceEvent } from '../../schemas/event/event.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
@@ -7,7 +6,7 @@ import { chainStart, chainValue, sentDigest } from '../../schemas/source-chain.t
 import { chainKeyOf, type SourceSecret, sourceKeyOf, spoolKeyOf } from '../../schemas/source-key.ts'
 import { createRedactionToken } from '../redaction/redaction-token.ts'
 import { createRedactor, type Redactor } from '../redaction/redactor.ts'
-import { claimOrphans, Spool } from './spool.ts'
+import { claimOrphans, type Orphan, releaseOrphan, Spool } from './spool.ts'
 
 export interface ShipperOptions {
   /** Base URL of the receiver, e.g. `http://127.0.0.1:3000`. */
@@ -22,13 +21,20 @@ export interface ShipperOptions {
 const maxBatchRecords = 256
 const maxBatchBytes = 512 * 1024
 const maxQueuedRecords = 10_000
+const maxQueuedBytes = 32 * 1024 * 1024
+/** Records of one burst go into one request. */
+const lingerMs = 10
+const firstRetryMs = 250
+const lastRetryMs = 10_000
+/** A receiver that asks for more patience than this is asked again anyway. */
+const maxRetryAfterMs = 300_000
 const heartbeatMs = 30_000
 const requestTimeoutMs = 5000
 
 /**
  * Numbers, redacts and delivers records: in order, exactly once by number, never blocking whoever hands them over.
- * While the receiver is away they wait in an encrypted spool; what does not fit is counted and put on the record as a
- * gap.
+ * While the receiver is away they wait in an encrypted spool; what does not fit leaves a hole in the numbers, which
+ * the log shows as a gap.
  */
 export class Shipper {
   private readonly options: ShipperOptions
@@ -36,18 +42,28 @@ export class Shipper {
   private readonly chainKey: Uint8Array
   private readonly spool: Spool
   private readonly epoch = randomBytes(8).toString('hex')
+  private readonly aborted = new AbortController()
   private redactor: Redactor = createRedactor()
   private contacted = false
   private seq = 0
   private prev = chainStart
   private queue: string[] = []
+  private queuedBytes = 0
+  /** Taken from the queue, not yet answered. */
+  private inFlight: readonly string[] = []
+  private orphans: Orphan[] = []
+  /** Records at the front of the spool that were delivered already. */
+  private spoolDelivered = 0
   private dropped = 0
   private sending: Promise<void> | undefined
-  private retryMs = 250
+  /** The last try failed: what comes waits in the spool until the next one. */
+  private failing = false
+  private retryMs = firstRetryMs
   private timer: NodeJS.Timeout | undefined
   private heartbeat: NodeJS.Timeout | undefined
   private closing = false
   private complained = false
+  private spoolComplained = false
 
   constructor(options: ShipperOptions) {
     this.options = options
@@ -67,53 +83,72 @@ export class Shipper {
     this.heartbeat.unref()
   }
 
-  /** Takes a record over. Returns at once. */
+  /** Takes a record over. Returns at once, never throws. */
   record(event: SourceEvent): void {
-    if (this.queue.length >= maxQueuedRecords) {
-      this.dropped++
+    if (this.queue.length >= maxQueuedRecords || this.queuedBytes >= maxQueuedBytes) {
+      this.lost()
       return
     }
-    if (this.dropped > 0) {
-      // Their numbers are skipped, so that the log shows the gap.
-      this.seq += this.dropped
-      this.prev = ''
-      this.dropped = 0
+    let json: string
+    try {
+      json = this.number(event)
+    } catch {
+      this.lost()
+      return
     }
-    this.number(event)
-    this.wake(0)
+    if (this.failing && this.sending === undefined && !this.closing) {
+      this.keep([json])
+      return
+    }
+    this.queue.push(json)
+    this.queuedBytes += json.length
+    this.wake(lingerMs)
+  }
+
+  /** Something happened that could not be recorded: the next record skips a number, so that the log shows the gap. */
+  lost(): void {
+    this.dropped++
   }
 
   /** Says that the stream ends, and gives delivery a last chance; the rest stays in the spool. */
   async close(graceMs: number): Promise<void> {
     clearInterval(this.heartbeat)
-    this.record(this.signal('close'))
     this.closing = true
-    this.wake(0)
-    const deadline = this.options.clock() + graceMs
-    while ((this.queue.length > 0 || !this.spool.isEmpty) && this.options.clock() < deadline) {
-      await Promise.race([this.sending, sleep(Math.max(1, deadline - this.options.clock()))])
-      if (this.sending === undefined && (this.queue.length > 0 || !this.spool.isEmpty))
-        this.wake(50)
-      await sleep(5)
+    this.record(this.signal('close'))
+    const deadline = setTimeout(() => this.hurry(), graceMs)
+    while (this.hasWork() && !this.aborted.signal.aborted) {
+      clearTimeout(this.timer)
+      if (this.sending === undefined) this.run()
+      await this.sending
+      if (this.failing) break
     }
+    clearTimeout(deadline)
     clearTimeout(this.timer)
-    this.spoolQueue()
+    this.keepQueue()
     this.spool.sync()
   }
 
-  private number(event: SourceEvent): void {
-    const redacted = this.redactor.redactEvent(event)
+  /** Ends the wait of {@link close}. */
+  hurry(): void {
+    this.aborted.abort()
+  }
+
+  /** State changes only when nothing can fail any more: a record that has no canonical form takes no number. */
+  private number(event: SourceEvent): string {
+    const seq = this.seq + this.dropped
     const numbered: SourceEvent = {
-      ...redacted,
+      ...this.redactor.redactEvent(event),
       'source.epoch': this.epoch,
-      'source.seq': this.seq++,
-      ...(this.prev === '' ? {} : { 'source.prev': this.prev }),
+      'source.seq': seq,
+      ...(this.dropped > 0 ? {} : { 'source.prev': this.prev }),
     }
     const json = JSON.stringify(numbered)
     // What is parsed back is what is sent: undefined fields are gone.
     const sent: JsonValue = JSON.parse(json)
     this.prev = chainValue(hmac, this.chainKey, sentDigest(sha256, sent))
-    this.queue.push(json)
+    this.seq = seq + 1
+    this.dropped = 0
+    return json
   }
 
   private signal(signal: 'open' | 'close' | 'heartbeat'): SourceEvent {
@@ -128,37 +163,55 @@ export class Shipper {
     }
   }
 
-  private wake(delayMs: number): void {
-    if (this.sending !== undefined) return
-    clearTimeout(this.timer)
-    this.timer = setTimeout(() => {
-      this.sending = this.send().finally(() => {
-        this.sending = undefined
-        const waiting = this.queue.length > 0 || !this.spool.isEmpty
-        if (waiting) this.wake(this.retryMs)
-      })
-    }, delayMs)
-    if (!this.closing) this.timer.unref()
+  private hasWork(): boolean {
+    return this.queue.length > 0 || !this.spool.isEmpty || this.orphans.length > 0
   }
 
+  private wake(delayMs: number): void {
+    if (this.sending !== undefined || this.timer !== undefined || this.closing) return
+    this.timer = setTimeout(() => this.run(), delayMs)
+    this.timer.unref()
+  }
+
+  private run(): void {
+    this.timer = undefined
+    this.sending = this.send().finally(() => {
+      this.sending = undefined
+      if (this.hasWork()) this.wake(this.failing ? this.retryMs : lingerMs)
+    })
+  }
+
+  /** One try to deliver all there is, oldest first. Never rejects. */
   private async send(): Promise<void> {
     try {
       if (!this.contacted) await this.contact()
-      if (!this.spool.isEmpty) {
-        await this.deliver(this.spool.records())
-        this.spool.clear()
+      for (let orphan = this.orphans[0]; orphan !== undefined; orphan = this.orphans[0]) {
+        while (orphan.records.length > 0) {
+          const batch = takeBatch(orphan.records)
+          await this.post(batch)
+          orphan.records.splice(0, batch.length)
+        }
+        releaseOrphan(orphan)
+        this.orphans.shift()
       }
+      await this.deliverSpool()
       while (this.queue.length > 0) {
-        const batch = takeBatch(this.queue)
-        await this.post(batch)
-        this.queue.splice(0, batch.length)
+        this.inFlight = takeBatch(this.queue)
+        this.queue.splice(0, this.inFlight.length)
+        await this.post(this.inFlight)
+        this.inFlight = []
+        if (this.queue.length === 0) this.queuedBytes = 0
       }
-      this.retryMs = 250
+      this.failing = false
+      this.retryMs = firstRetryMs
       this.complained = false
     } catch (error) {
-      this.spoolQueue()
-      this.retryMs = Math.min(this.retryMs * 2, 10_000)
-      if (!this.complained) {
+      this.keepQueue()
+      this.retryMs = this.failing ? Math.min(this.retryMs * 2, lastRetryMs) : firstRetryMs
+      if (error instanceof Refused && error.retryAfterMs !== undefined)
+        this.retryMs = Math.max(this.retryMs, error.retryAfterMs)
+      this.failing = true
+      if (!this.complained && !this.closing) {
         this.complained = true
         const why = error instanceof Error ? error.message : String(error)
         this.options.onProblem(
@@ -168,40 +221,55 @@ export class Shipper {
     }
   }
 
+  /** Records that come meanwhile go into the queue, so that the file does not grow under this. */
+  private async deliverSpool(): Promise<void> {
+    if (this.spool.isEmpty) return
+    const records = this.spool.records().slice(this.spoolDelivered)
+    while (records.length > 0) {
+      const batch = takeBatch(records)
+      await this.post(batch)
+      records.splice(0, batch.length)
+      this.spoolDelivered += batch.length
+    }
+    this.spool.clear()
+    this.spoolDelivered = 0
+  }
+
   /** Token key of the log, and what dead processes of this source left. */
   private async contact(): Promise<void> {
-    const self: unknown = await this.request('GET', '/v1/sources/self')
-    const tokenKey =
-      typeof self === 'object' && self !== null && 'token_key' in self ? self.token_key : undefined
-    if (typeof tokenKey === 'string') {
+    const self = await this.request('GET', '/v1/sources/self')
+    const tokenKey = stringField(self, 'token_key')
+    if (tokenKey !== undefined) {
       const key = Buffer.from(tokenKey, 'base64')
       const token = createRedactionToken((text) =>
         createHmac('sha256', key).update(text).digest('hex'),
       )
       this.redactor = createRedactor({ token })
     }
-    for (const { path, records } of claimOrphans(
-      this.options.spoolDirectory,
-      spoolKeyOf(this.options.secret),
-    )) {
-      await this.deliver(records)
-      rmSync(path, { force: true })
-    }
+    const committed = await this.request('GET', '/v1/sources/self/committed')
+    const orphans = claimOrphans(this.options.spoolDirectory, spoolKeyOf(this.options.secret))
+    this.orphans = orphans.map((orphan) => {
+      if (orphan.damaged) this.options.onProblem(`${orphan.path}: some lines cannot be read`)
+      return { ...orphan, records: notCommitted(orphan.records, committed) }
+    })
     this.contacted = true
-  }
-
-  private async deliver(records: string[]): Promise<void> {
-    const rest = [...records]
-    while (rest.length > 0) {
-      const batch = takeBatch(rest)
-      await this.post(batch)
-      rest.splice(0, batch.length)
-    }
   }
 
   /** Rejected records are on the record at the receiver: nothing is sent twice for them. */
   private async post(records: readonly string[]): Promise<void> {
-    await this.request('POST', '/v1/events', records.join('\n'))
+    try {
+      await this.request('POST', '/v1/events', records.join('\n'))
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 413) throw error
+      if (records.length > 1) {
+        const half = records.length >> 1
+        await this.post(records.slice(0, half))
+        await this.post(records.slice(half))
+        return
+      }
+      // Its number stays out, which is the gap. It must not hold up what follows.
+      this.options.onProblem('a record is larger than the receiver takes; it leaves a gap')
+    }
   }
 
   private async request(method: string, path: string, body?: string): Promise<unknown> {
@@ -211,13 +279,15 @@ export class Shipper {
         authorization: `Bearer ${this.bearer}`,
         ...(body === undefined ? {} : { 'content-type': 'application/x-ndjson' }),
       },
-      signal: AbortSignal.timeout(requestTimeoutMs),
+      signal: AbortSignal.any([AbortSignal.timeout(requestTimeoutMs), this.aborted.signal]),
       redirect: 'error',
       ...(body === undefined ? {} : { body }),
     })
     const text = await response.text()
     // 400 says that every record was kept as rejected; anything else that is no success is tried again.
-    if (!response.ok && response.status !== 400) throw new Error(`answered ${response.status}`)
+    if (!response.ok && response.status !== 400) {
+      throw new Refused(response.status, retryAfterMs(response.headers.get('retry-after')))
+    }
     try {
       return JSON.parse(text)
     } catch {
@@ -225,11 +295,57 @@ export class Shipper {
     }
   }
 
-  private spoolQueue(): void {
-    // What does not fit has its number already: its absence is the gap.
-    for (const record of this.queue) this.spool.append(record)
+  private keepQueue(): void {
+    this.keep([...this.inFlight, ...this.queue])
+    this.inFlight = []
     this.queue = []
+    this.queuedBytes = 0
   }
+
+  /** What does not fit has its number already: its absence is the gap. */
+  private keep(records: readonly string[]): void {
+    const refused = records.filter((record) => !this.spool.append(record)).length
+    if (refused === 0 || this.spoolComplained) return
+    this.spoolComplained = true
+    this.options.onProblem(
+      `the spool ${this.spool.path} is full or cannot be written; records are lost and leave a gap`,
+    )
+  }
+}
+
+/** The receiver answered, and not with success. */
+class Refused extends Error {
+  readonly status: number
+  readonly retryAfterMs: number | undefined
+
+  constructor(status: number, retryAfter: number | undefined) {
+    super(`answered ${status}`)
+    this.status = status
+    this.retryAfterMs = retryAfter
+  }
+}
+
+/** RFC 9110 section 10.2.3, the form in seconds. */
+function retryAfterMs(header: string | null): number | undefined {
+  if (header === null || !/^\d{1,6}$/.test(header)) return undefined
+  return Math.min(Number(header) * 1000, maxRetryAfterMs)
+}
+
+/** Without what the ledger has already, by its answer to `/v1/sources/self/committed`. */
+function notCommitted(records: string[], committed: unknown): string[] {
+  const epoch = stringField(committed, 'epoch')
+  if (epoch === undefined || typeof committed !== 'object' || committed === null) return records
+  const seq = 'seq' in committed && typeof committed.seq === 'number' ? committed.seq : -1
+  return records.filter((record) => {
+    const { 'source.epoch': ofRecord, 'source.seq': number } = JSON.parse(record)
+    return ofRecord !== epoch || number > seq
+  })
+}
+
+function stringField(value: unknown, key: string): string | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const found: unknown = Object.entries(value).find(([name]) => name === key)?.[1]
+  return typeof found === 'string' ? found : undefined
 }
 
 function takeBatch(queue: readonly string[]): string[] {
@@ -247,7 +363,3 @@ function takeBatch(queue: readonly string[]): string[] {
 const hmac = (key: Uint8Array, data: Uint8Array): Uint8Array =>
   createHmac('sha256', key).update(data).digest()
 const sha256 = (data: Uint8Array): Uint8Array => createHash('sha256').update(data).digest()
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
-}

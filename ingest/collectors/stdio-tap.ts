@@ -21,8 +21,8 @@ export interface StdioTapOptions {
   readonly stdout: Writable
 }
 
-/** How long the end waits for the receiver; then the rest stays in the spool. */
-const closeGraceMs = 2000
+/** How long the end waits for the receiver; then the rest stays in the spool. Clients send SIGTERM after two seconds. */
+const closeGraceMs = 1500
 
 /**
  * Sits between an MCP client and a stdio server. Bytes are forwarded first and as they are, in both directions;
@@ -46,23 +46,37 @@ export async function runStdioTap(options: StdioTapOptions): Promise<number> {
       try {
         for (const event of observer.feed(direction, chunk, atMs)) options.shipper?.record(event)
       } catch {
-        // Whatever a message does to the observer, the session goes on.
+        // Whatever a message does to the observer, the session goes on; what is lost leaves a gap.
+        options.shipper?.lost()
       }
     })
   }
   forward(options.stdin, child.stdin, (chunk) => observe('client_to_server', chunk))
   forward(child.stdout, options.stdout, (chunk) => observe('server_to_client', chunk))
-  const signals = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => {
-    const pass = () => void child.kill(signal)
-    process.on(signal, pass)
-    return { signal, pass }
-  })
+  let ended = false
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    // After the end of the server a signal must not end the tap before its records are in the spool.
+    process.on(signal, () => (ended ? options.shipper?.hurry() : void child.kill(signal)))
+  }
   const code = await exitCodeOf(child)
-  for (const { signal, pass } of signals) process.off(signal, pass)
+  ended = true
   await new Promise((resolve) => setImmediate(resolve))
-  for (const event of observer.end(options.clock())) options.shipper?.record(event)
-  await options.shipper?.close(closeGraceMs)
+  try {
+    for (const event of observer.end(options.clock())) options.shipper?.record(event)
+  } catch {
+    options.shipper?.lost()
+  }
+  await Promise.all([flushed(options.stdout), options.shipper?.close(closeGraceMs)])
   return code
+}
+
+/** The server's last bytes must be out before the process ends: where pipes are asynchronous they are not yet. */
+function flushed(stdout: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    if (!stdout.writable || stdout.writableLength === 0) return resolve()
+    stdout.once('close', resolve)
+    stdout.write('', () => resolve())
+  })
 }
 
 /** Forwards with backpressure; the copy is handed on after the write. */
@@ -77,8 +91,10 @@ function forward(from: Readable, to: Writable, onChunk: (chunk: Buffer) => void)
   from.once('end', () => {
     if (to !== process.stdout) to.end()
   })
-  // A reader that went away is the business of the two programs, not a crash of the tap.
-  to.on('error', () => undefined)
+  // A reader that went away is the business of the two programs, not a crash of the tap: the writer learns it as it
+  // would without the tap, from its own pipe.
+  to.on('error', () => from.destroy())
+  to.once('close', () => from.destroy())
   from.on('error', () => to.destroy())
 }
 
