@@ -281,6 +281,10 @@ describe('POST /v1/events', () => {
     expect(server.events().map((event) => event['jsonrpc.request.id'])).toEqual(
       records.map((record) => record['jsonrpc.request.id']),
     )
+    const bad = records.map((record, i) => (i === 500 ? { ...record, odd: 1 } : record))
+    const problem = await post(startRecordingServer(), JSON.stringify(bad))
+    expect(problem.json()).toMatchObject({ records: 600, rejected: 1 })
+    expect(problem.json().problems[0].record).toBe(500)
     const large = startRecordingServer()
     const big = { ...call, 'gen_ai.tool.call.result': 'x'.repeat(100_000) }
     await post(large, JSON.stringify(Array.from({ length: 10 }, () => big)))

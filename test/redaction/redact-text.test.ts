@@ -157,6 +157,32 @@ describe('JSON text', () => {
     })
   })
 
+  it.each([
+    ...['password', 'userPwd', 'pass', 'pin', 'auth', 'x.auth', 'dsn', 'jwt', 'otp', 'cookies'],
+    ...['apiKey', 'api-key', 'api.key', 'API KEY', 'X-API-Key', 'private_key', 'secret.access.key'],
+    ...['client_assertion', 'clientSecret', 'secretValue', 'DATABASE_URL', 'connection-string'],
+    ...['accountKey', 'signing.key', 'subscription_key', 'auth_key', 'credentials', 'sas_token'],
+    ...['http.request.header.proxy-authorization', 'Set-Cookie', 'refresh_token', 'master-key'],
+  ])('%s is a secret name in JSON text as in a value', (name) => {
+    expect(redact(JSON.stringify({ a: [{ [name]: 'QQQQ' }] }))).not.toContain('QQQQ')
+    expect(redact(JSON.stringify({ a: JSON.stringify({ [name]: 'QQQQ' }) }))).not.toContain('QQQQ')
+    const event = redactor.redactEvent({ attributes: { a: { [name]: 'QQQQ' } } })
+    expect(JSON.stringify(event)).not.toContain('QQQQ')
+  })
+
+  it.each([
+    'progressToken',
+    'nextPageToken',
+    'max_tokens',
+    'token_count',
+    'key',
+    'passenger',
+    'author',
+  ])('%s is no secret name', (name) => {
+    const text = JSON.stringify({ [name]: 'QQQQ' })
+    expect(redact(text)).toBe(text)
+  })
+
   it('name-value pairs are read in either order, plain and as OTLP attributes', () => {
     for (const text of [
       '{"name":"x-api-key","value":"QQQQ"}',
