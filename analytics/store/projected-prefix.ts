@@ -3,7 +3,7 @@ import type { ColumnarClient } from './columnar-client.ts'
 import { deleteRange, fillRange } from './leaf-range.ts'
 
 /** Leaves a block, for everything that compares the table with the ledger. */
-export const blockLeaves = 65_536
+export const blockLeaves = 8192
 
 export interface ProjectedPrefix {
   /** Rows [0, until) are there, once each. */

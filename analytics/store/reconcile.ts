@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { LedgerReader } from '../../ledger/committed.ts'
 import { hex } from '../../schemas/bytes.ts'
-import type { ColumnarClient } from './columnar-client.ts'
+import type { ColumnarClient, QueryOptions } from './columnar-client.ts'
 import { type ObservationRow, observationColumns, toRow, writeRow } from './event-columns.ts'
 import { observationColumnNames } from './leaf-batch.ts'
 import { blockLeaves } from './projected-prefix.ts'
@@ -49,6 +49,14 @@ export function rowDigest(row: ObservationRow): Uint8Array {
 }
 
 const rowsATurn = 128
+
+/** Whole rows pass through memory: few at a time, whatever their size. The reader may not choose its settings. */
+const smallBlocks =
+  'SETTINGS max_block_size = 1024, preferred_block_size_bytes = 1048576, max_threads = 2'
+
+function asWriter(signal: AbortSignal | undefined): QueryOptions {
+  return { readOnly: false, ...(signal === undefined ? {} : { signal }) }
+}
 
 /**
  * Compares the table with the ledger, block by block: the digest of a block is SHA-256 over the digests of its rows in
@@ -119,9 +127,9 @@ async function storedBlock(
   const [row] = await client.query<{ rows: string; digest: string }>(
     `SELECT count() AS rows,
   lower(hex(SHA256(arrayStringConcat(arrayMap(x -> x.2, arraySort(groupArray((leaf_index, ${rowDigestSql})))))))) AS digest
-FROM observations WHERE ${blockCondition}`,
+FROM observations WHERE ${blockCondition} ${smallBlocks}`,
     { log_id: logId, from, until },
-    signal === undefined ? {} : { signal },
+    asWriter(signal),
   )
   return { rows: Number(row?.rows ?? 0), digest: row?.digest ?? '' }
 }
@@ -138,9 +146,9 @@ async function firstBadRow(
 ): Promise<BadRow | undefined> {
   const rows = await client.query<{ leaf: string; digest: string }>(
     `SELECT leaf_index AS leaf, lower(hex(${rowDigestSql})) AS digest
-FROM observations WHERE ${blockCondition} ORDER BY leaf_index LIMIT {limit:UInt64}`,
+FROM observations WHERE ${blockCondition} ORDER BY leaf_index LIMIT {limit:UInt64} ${smallBlocks}`,
     { log_id: logId, from, until, limit: 2 * blockLeaves },
-    signal === undefined ? {} : { signal },
+    asWriter(signal),
   )
   const bad = (leafIndex: number, reason: BadRow['reason']): BadRow => ({
     block,
