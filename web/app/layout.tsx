@@ -10,9 +10,11 @@ export const metadata = {
 
 /**
  * Before anything else runs: the theme, and the one Trusted Types policy. Chunks are loaded by URL, so it passes
- * same-origin script URLs of this build and nothing else, least of all markup.
+ * same-origin script URLs of this build and nothing else, least of all markup. zod is told not to probe for `eval`:
+ * the policy would report the attempt.
  */
 const bootScript = `
+globalThis.__zod_globalConfig = { jitless: true }
 try { var t = localStorage.getItem('theme'); document.documentElement.dataset.theme = t === 'light' || t === 'dark' ? t : matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light' } catch (e) {}
 if (window.trustedTypes) trustedTypes.createPolicy('default', { createScriptURL: function (url) { var u = new URL(url, location.href); if (u.origin === location.origin && u.pathname.indexOf('/_next/static/') === 0) return url; throw new TypeError('refused script URL') } })
 `

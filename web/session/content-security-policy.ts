@@ -32,14 +32,3 @@ export const securityHeaders: Readonly<Record<string, string>> = {
     'camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()',
   'cache-control': 'no-store',
 }
-
-/**
- * Runs before every other script. Trusted Types: lazily loaded chunks of this application are the only scripts that
- * may be added to a page, and no HTML is ever made from text. zod is told not to probe for `eval`, which the policy
- * would report.
- */
-export const firstScript = `globalThis.__zod_globalConfig={jitless:true};
-if(globalThis.trustedTypes)trustedTypes.createPolicy('default',{createScriptURL:function(u){
-var p=new URL(u,location.origin);
-if(p.origin===location.origin&&p.pathname.indexOf('/_next/static/')===0)return u;
-throw new TypeError('script URL refused')}});`

@@ -1,0 +1,345 @@
+import cookie from '@fastify/cookie'
+import proxy from '@fastify/http-proxy'
+import Fastify from 'fastify'
+import { FindingsRequest } from '../../schemas/api/findings.ts'
+import { FacetRequest, HistogramRequest, SearchRequest } from '../../schemas/api/search.ts'
+import { LoginRequest, SetupRequest } from '../../schemas/api/session.ts'
+import { CreateSourceKeyRequest } from '../../schemas/api/sources.ts'
+import { base64, hex } from '../../schemas/bytes.ts'
+import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
+import type { EventFields } from '../../schemas/event/event.ts'
+import { type EventField, isEventField } from '../../schemas/event/fields.ts'
+import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import { Explanation } from '../../schemas/finding.ts'
+import { explainQuery } from '../../schemas/query/explain-query.ts'
+import { parseQuery } from '../../schemas/query/parse-query.ts'
+import { queryAliases } from '../../schemas/query/query.ts'
+import { consistencyProof, rootOf } from '../../schemas/tlog/merkle.ts'
+import { type FixtureEvent, FixtureLedger, logId, sha256 } from './fixture-ledger.ts'
+import { matches } from './fixture-query.ts'
+
+export const fixtureAccount = { name: 'admin', password: 'correct horse battery' }
+export const fixtureSetupToken = 'one-time-token'
+
+const explained = (q: string) => explainQuery(parseQuery(q))
+
+/**
+ * The API contract over a {@link FixtureLedger}, in front of the pages. It exists to show the browser what a real
+ * server never would: rows that differ from the ledger, and evidence that was altered.
+ */
+export async function startFixtureApi(options: {
+  nextUrl: string
+  port?: number
+  empty?: boolean
+}) {
+  const ledger = new FixtureLedger(Date.now())
+  const events: readonly FixtureEvent[] = options.empty === true ? [] : ledger.events
+  const sessions = new Set<string>()
+  let needsSetup = false
+  const sources = [
+    sourceRow('src-gateway', 'Gateway eu-1', null, events.length),
+    sourceRow('src-laptops', 'Laptops of the platform team', null, 0),
+    sourceRow('src-old', 'Old proxy', timestampFromMs(Date.now() - 86_400_000), 12),
+  ]
+  const app = Fastify({ forceCloseConnections: true })
+  await app.register(cookie)
+  app.setErrorHandler((error, _request, reply) => {
+    const known = isSealtrailError(error)
+    const span = known ? error.details?.['span'] : undefined
+    const status = known ? statusOf(error) : 400
+    return reply
+      .code(status)
+      .type('application/problem+json')
+      .send(
+        JSON.stringify({
+          type: 'about:blank',
+          title:
+            known && error.code === 'QUERY_INVALID'
+              ? 'The query could not be understood'
+              : 'The request is not valid',
+          status,
+          detail: error instanceof Error ? error.message : String(error),
+          code: known ? error.code : 'REQUEST_INVALID',
+          ...(known && error.hint !== undefined ? { hint: error.hint } : {}),
+          ...(span === undefined ? {} : { span }),
+        }),
+      )
+  })
+  app.addHook('onRequest', async (request) => {
+    if (!request.url.startsWith('/api/')) return
+    if (request.method !== 'GET' && request.headers['sec-fetch-site'] !== 'same-origin') {
+      throw new SealtrailError('CROSS_ORIGIN_REFUSED', 'the request comes from another origin')
+    }
+    const open = ['/api/v1/setup', '/api/v1/login', '/api/v1/logout']
+    if (open.includes(request.url.split('?')[0] ?? '')) return
+    if (!sessions.has(request.cookies['sealtrail_session'] ?? '')) {
+      throw new SealtrailError('AUTHENTICATION_REQUIRED', 'this needs a signed-in person')
+    }
+  })
+  const me = { user: { id: 'u-1', name: fixtureAccount.name, role: 'admin' }, logId }
+  const signIn = (reply: { setCookie: (n: string, v: string, o: object) => unknown }) => {
+    const token = `session-${sessions.size}`
+    sessions.add(token)
+    reply.setCookie('sealtrail_session', token, { path: '/', httpOnly: true, sameSite: 'lax' })
+    return me
+  }
+
+  app.get('/api/v1/setup', async () => ({ needsSetup }))
+  app.post('/api/v1/setup', async (request, reply) => {
+    if (SetupRequest.parse(request.body).token !== fixtureSetupToken) {
+      throw new SealtrailError('CREDENTIALS_INVALID', 'the link was used or is not valid', {
+        hint: 'Print a new one with: sealtrail setup-link',
+      })
+    }
+    needsSetup = false
+    return signIn(reply)
+  })
+  app.post('/api/v1/login', async (request, reply) => {
+    const { name, password } = LoginRequest.parse(request.body)
+    if (name !== fixtureAccount.name || password !== fixtureAccount.password) {
+      throw new SealtrailError('CREDENTIALS_INVALID', 'name or password is wrong')
+    }
+    return signIn(reply)
+  })
+  app.post('/api/v1/logout', async (request, reply) => {
+    sessions.delete(request.cookies['sealtrail_session'] ?? '')
+    reply.clearCookie('sealtrail_session', { path: '/' })
+    return {}
+  })
+  app.get('/api/v1/me', async () => me)
+
+  const shown = new Map(events.map((each) => [each, ledger.row(each)]))
+  function found(request: { q: string; from: string; until: string; view: string }) {
+    const query = parseQuery(request.q)
+    return events.filter((each) => {
+      const event: EventFields = { ...each.event, ...each.shownInstead }
+      const at = each.event['time.occurred']
+      const isCall = each.event['event.class'] === 'tool_call'
+      return (
+        at >= request.from &&
+        at < request.until &&
+        (request.view === 'events' || isCall) &&
+        matches(query, event)
+      )
+    })
+  }
+  app.get('/api/v1/events', async (request) => {
+    const wanted = SearchRequest.parse(request.query)
+    const all = found(wanted).toReversed()
+    const from = wanted.cursor === undefined ? 0 : Number(wanted.cursor)
+    const page = all.slice(from, from + wanted.limit)
+    return {
+      rows: page.flatMap((each) => shown.get(each) ?? []),
+      next: from + wanted.limit < all.length ? String(from + wanted.limit) : null,
+      total: all.length,
+      elapsedMs: 3.2,
+      rowsRead: events.length,
+      explained: explained(wanted.q),
+    }
+  })
+  app.get('/api/v1/histogram', async (request) => {
+    const wanted = HistogramRequest.parse(request.query)
+    const fromMs = Date.parse(wanted.from)
+    const untilMs = Date.parse(wanted.until)
+    const widths = [1, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400]
+    const bucketSeconds =
+      widths.find((width) => (untilMs - fromMs) / 1000 / width <= 120) ?? 604_800
+    const width = bucketSeconds * 1000
+    const first = Math.floor(fromMs / width) * width
+    const buckets = Array.from({ length: Math.ceil((untilMs - first) / width) }, (_, n) => ({
+      at: timestampFromMs(first + n * width),
+      counts: {} as Record<string, number>,
+    }))
+    const series = new Set<string>()
+    for (const each of found(wanted)) {
+      const event: EventFields = { ...each.event, ...each.shownInstead }
+      const key =
+        (wanted.view === 'calls' ? event['outcome.status'] : event['event.class']) ?? 'unknown'
+      series.add(key)
+      const at = Date.parse(each.event['time.occurred'].slice(0, 23).concat('Z'))
+      const counts = buckets[Math.floor((at - first) / width)]?.counts
+      if (counts !== undefined) counts[key] = (counts[key] ?? 0) + 1
+    }
+    return { bucketSeconds, series: [...series], buckets }
+  })
+  app.get('/api/v1/facets', async (request) => {
+    const wanted = FacetRequest.parse(request.query)
+    const field = (queryAliases[wanted.field]?.[0] ?? wanted.field) as EventField
+    if (!isEventField(field))
+      throw new SealtrailError('QUERY_INVALID', `there is no field ${field}`)
+    const counts = new Map<string, number>()
+    for (const each of found(wanted)) {
+      const value = shown.get(each)?.event[field]
+      for (const one of Array.isArray(value)
+        ? value.map(String)
+        : value === undefined
+          ? []
+          : [String(value)]) {
+        if (one.toLowerCase().includes((wanted.contains ?? '').toLowerCase())) {
+          counts.set(one, (counts.get(one) ?? 0) + 1)
+        }
+      }
+    }
+    const values = [...counts].map(([value, count]) => ({ value, count }))
+    values.sort((a, b) => b.count - a.count || (a.value < b.value ? -1 : 1))
+    return { field, values: values.slice(0, 50), sampled: false }
+  })
+  const byId = new Map(events.map((each) => [each.event['event.id'], each]))
+  app.get<{ Params: { eventId: string } }>('/api/v1/events/:eventId', async (request) => {
+    const each = byId.get(request.params.eventId)
+    if (each === undefined) throw new SealtrailError('NOT_FOUND', 'there is no such event')
+    return ledger.detail(each)
+  })
+  app.get<{ Querystring: { old: string; new: string } }>('/api/v1/consistency', async (request) => {
+    const [oldSize, newSize] = [Number(request.query.old), Number(request.query.new)]
+    return {
+      logId,
+      oldSize,
+      newSize,
+      hashes: consistencyProof(ledger.tree, sha256, oldSize, newSize).map(base64),
+    }
+  })
+  const findingRow = (each: FixtureEvent) => {
+    const { event } = each
+    const explanation = Explanation.parse(event['finding.explanation'])
+    const first = events[Number(event['finding.evidence']?.[0])]
+    return {
+      findingId: event['finding.id'] ?? '',
+      eventId: event['event.id'],
+      leafIndex: each.leafIndex,
+      detector: event['finding.detector'] ?? '',
+      severity: event['finding.severity'] ?? 'low',
+      p: event['finding.p'] ?? 1,
+      occurredAt: first?.event['time.occurred'] ?? event['time.occurred'],
+      recordedAt: event['time.recorded'],
+      sentence: event['finding.sentence'] ?? '',
+      entity: explanation.entity,
+      subject: explanation.subject,
+    }
+  }
+  const findings = events.filter((each) => each.event['event.class'] === 'finding')
+  app.get('/api/v1/findings', async (request) => {
+    const wanted = FindingsRequest.parse(request.query)
+    const rows = findings
+      .map(findingRow)
+      .filter((row) => row.occurredAt >= wanted.from && row.occurredAt < wanted.until)
+      .filter((row) => wanted.severity === undefined || row.severity === wanted.severity)
+      .filter((row) => wanted.detector === undefined || row.detector === wanted.detector)
+      .sort((a, b) => (a.occurredAt < b.occurredAt ? 1 : -1))
+    return { rows, total: rows.length }
+  })
+  app.get<{ Params: { findingId: string } }>('/api/v1/findings/:findingId', async (request) => {
+    const each = findings.find((one) => one.event['finding.id'] === request.params.findingId)
+    if (each === undefined) throw new SealtrailError('NOT_FOUND', 'there is no such finding')
+    return {
+      finding: findingRow(each),
+      explanation: each.event['finding.explanation'],
+      evidence: (each.event['finding.evidence'] ?? []).flatMap((index) => {
+        const one = events[Number(index)]
+        return one === undefined ? [] : [ledger.row(one)]
+      }),
+    }
+  })
+  const size = events.length
+  app.get('/api/v1/integrity', async () => ({
+    logs: [
+      {
+        logId,
+        origin: 'fixture.sealtrail.test/main',
+        verifierKey: ledger.verifierKey,
+        treeSize: size,
+        root: hex(rootOf(ledger.tree, sha256, size)),
+        checkpoint: {
+          size: ledger.publishedSize,
+          root: hex(rootOf(ledger.tree, sha256, ledger.publishedSize)),
+          note: ledger.checkpoint,
+          signedAt: ledger.events[ledger.publishedSize - 1]?.event['time.recorded'] ?? '',
+        },
+        indexed: size,
+        judged: Math.max(0, size - 3),
+        projection: {
+          state: 'different',
+          checkedUntil: size,
+          checkedAt: timestampFromMs(Date.now() - 20_000),
+          firstDifference: 'row 668 of main: outcome.status',
+        },
+      },
+    ],
+    anchors: [],
+    notDetected: [
+      'Whoever holds the data directory and the signing key can put back an older state as a whole, or write a different history from some point on, and sign it. Only a copy of a newer checkpoint elsewhere (your browser, an export, an anchor) contradicts that.',
+      'A proof shows that a record did not change since it was logged. It does not show that the source told the truth.',
+      'Records that never reached a receiver leave no trace here, unless their source numbers what it sends.',
+    ],
+    columnar: 'ready',
+    bus: { kind: 'in-process', lag: 0 },
+    version: '0.1.0',
+  }))
+  app.post('/api/v1/integrity/verify', async (_request, reply) => {
+    async function* lines() {
+      for (let done = 0; done <= size; done += Math.max(1, Math.ceil(size / 8))) {
+        yield `${JSON.stringify({ kind: 'progress', stage: 'leaves', done, total: size })}\n`
+        await new Promise((resolve) => setTimeout(resolve, 60))
+      }
+      yield `${JSON.stringify({ kind: 'result', ok: false, treeSize: size, checkpoints: 41, payloads: size - 3, rows: size, firstProblem: 'row 668 of main differs from its leaf: outcome.status', elapsedMs: 512.4 })}\n`
+    }
+    const { Readable } = await import('node:stream')
+    return reply.type('application/x-ndjson').send(Readable.from(lines()))
+  })
+  app.get('/api/v1/sources', async () => ({ sources }))
+  app.post('/api/v1/source-keys', async (request) => {
+    const { name } = CreateSourceKeyRequest.parse(request.body)
+    const id = `src-${sources.length}`
+    sources.push(sourceRow(id, name, null, 0))
+    return { id, key: `stk_${'k'.repeat(43)}`, secret: `sts_${'s'.repeat(43)}` }
+  })
+  app.post<{ Params: { id: string } }>('/api/v1/source-keys/:id/revoke', async (request) => {
+    const source = sources.find((each) => each.id === request.params.id)
+    if (source === undefined) throw new SealtrailError('NOT_FOUND', 'there is no such source')
+    source.revokedAt = timestampFromMs(Date.now())
+    return {}
+  })
+  await app.register(proxy, { upstream: options.nextUrl, prefix: '/' })
+  await app.listen({ host: '127.0.0.1', port: options.port ?? 0 })
+  const address = app.server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  return {
+    url: `http://127.0.0.1:${port}`,
+    ledger,
+    /** As after a first start: the one-time link waits. */
+    requireSetup: () => {
+      needsSetup = true
+    },
+    close: () => app.close(),
+  }
+}
+
+function sourceRow(id: string, name: string, revokedAt: string | null, mapped: number) {
+  const now = Date.now()
+  return {
+    id,
+    name,
+    createdAt: timestampFromMs(now - 40 * 86_400_000),
+    revokedAt,
+    version: 1,
+    lastEventAt: mapped === 0 ? null : timestampFromMs(now - 60_000),
+    mapped,
+    unmapped: mapped === 0 ? 0 : 1,
+    rejected: mapped === 0 ? 0 : 1,
+    gaps: id === 'src-gateway' ? 1 : 0,
+  }
+}
+
+function statusOf(error: SealtrailError): number {
+  switch (error.code) {
+    case 'AUTHENTICATION_REQUIRED':
+    case 'CREDENTIALS_INVALID':
+      return 401
+    case 'CROSS_ORIGIN_REFUSED':
+      return 403
+    case 'NOT_FOUND':
+      return 404
+    default:
+      return 400
+  }
+}
