@@ -2,7 +2,11 @@ import { fromUtf8Strict, hex, utf8 } from '../../schemas/bytes.ts'
 import type { OutcomeStatus } from '../../schemas/event/class.ts'
 import type { SourceEvent } from '../../schemas/event/event.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
-import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import {
+  canonicalJson,
+  findDuplicateKey,
+  type JsonValue,
+} from '../../schemas/leaf/canonical-json.ts'
 import type { Digest } from '../../schemas/tlog/digest.ts'
 import { type Line, LineSplitter } from './line-splitter.ts'
 
@@ -40,6 +44,8 @@ interface Definition {
 const maxOpenRequests = 10_000
 const maxRawChars = 131_072
 const maxValueChars = 131_072
+/** Below what a receiver keeps of one JSON field, 128 KiB of UTF-8. */
+const maxDefinitionChars = 96_000
 
 const classOfMethod: Readonly<Record<string, SourceEvent['event.class']>> = {
   initialize: 'session',
@@ -100,8 +106,7 @@ export class McpObserver {
       return line === undefined ? [] : this.line(direction, line, nowMs)
     })
     for (const request of this.open.values()) {
-      if (classOfMethod[request.method] === undefined) continue
-      events.push(this.answered(request, nowMs, { 'outcome.status': 'unknown' }))
+      if (!countedMethods.has(request.method)) events.push(this.unanswered(request, nowMs))
     }
     this.open.clear()
     return events
@@ -110,14 +115,27 @@ export class McpObserver {
   private line(direction: Direction, line: Line, nowMs: number): SourceEvent[] {
     if (line.sizeBytes > line.bytes.length)
       return [this.unreadable(direction, line, nowMs, 'line too long')]
-    let message: unknown
+    let message: JsonValue
+    let ambiguous: boolean
     try {
-      message = JSON.parse(fromUtf8Strict(line.bytes))
+      const json = fromUtf8Strict(line.bytes)
+      message = recordable(JSON.parse(json))
+      ambiguous = findDuplicateKey(json) !== undefined
     } catch {
       return [this.unreadable(direction, line, nowMs, 'not JSON')]
     }
-    const messages = Array.isArray(message) ? message : [message]
-    return messages.flatMap((each) => this.message(direction, each, line, nowMs))
+    const messages = isList(message) ? message : [message]
+    // The two programs may each read the other one of the two values: the line itself goes on the record too.
+    const doubt = ambiguous ? [this.unreadable(direction, line, nowMs, 'duplicate key')] : []
+    const events = messages.flatMap((each) => {
+      try {
+        return this.message(direction, each, line, nowMs)
+      } catch {
+        // A message must not be able to hide itself, or the ones after it, by breaking the observer.
+        return [this.unreadable(direction, line, nowMs, 'not understood')]
+      }
+    })
+    return [...events, ...doubt]
   }
 
   private message(
@@ -134,11 +152,7 @@ export class McpObserver {
     if (typeof method === 'string') {
       this.learnClient(method, params)
       if (!hasId) return this.notification(direction, method, params, message, nowMs)
-      if (this.open.size < maxOpenRequests) {
-        const request = { method, params, startedMs: nowMs, direction, id }
-        this.open.set(openKey(direction, id), request)
-      }
-      return []
+      return this.request({ method, params, startedMs: nowMs, direction, id })
     }
     if (!hasId) return [this.raw(direction, undefined, message, nowMs)]
     const asked = direction === 'server_to_client' ? 'client_to_server' : 'server_to_client'
@@ -146,6 +160,30 @@ export class McpObserver {
     if (request === undefined) return [this.raw(direction, undefined, message, nowMs)]
     this.open.delete(openKey(asked, id))
     return this.response(request, message, nowMs)
+  }
+
+  /**
+   * Remembers a request until its answer. One that is displaced, by the reuse of its id or by too many open ones, goes
+   * on the record as unknown: nobody hides a call by asking much.
+   */
+  private request(request: OpenRequest): SourceEvent[] {
+    const key = openKey(request.direction, request.id)
+    const oldest = this.open.size >= maxOpenRequests ? this.open.keys().next().value : undefined
+    const displaced: SourceEvent[] = []
+    for (const other of new Set([key, oldest])) {
+      const earlier = other === undefined ? undefined : this.open.get(other)
+      if (other === undefined || earlier === undefined) continue
+      this.open.delete(other)
+      if (!countedMethods.has(earlier.method))
+        displaced.push(this.unanswered(earlier, request.startedMs))
+    }
+    this.open.set(key, request)
+    return displaced
+  }
+
+  /** A request whose answer will not be seen. */
+  private unanswered(request: OpenRequest, nowMs: number): SourceEvent {
+    return this.answered(request, nowMs, { 'outcome.status': 'unknown' })
   }
 
   private notification(
@@ -161,7 +199,7 @@ export class McpObserver {
       const request = this.open.get(openKey(direction, requestId))
       if (request === undefined) return []
       this.open.delete(openKey(direction, requestId))
-      if (classOfMethod[request.method] === undefined) return []
+      if (countedMethods.has(request.method)) return []
       return [this.answered(request, nowMs, { 'outcome.status': 'cancelled' })]
     }
     if (countedMethods.has(method)) return []
@@ -170,7 +208,7 @@ export class McpObserver {
         {
           ...this.common(direction, nowMs),
           'event.class': 'catalog_change',
-          'mcp.method.name': method,
+          ...definedOnly({ 'mcp.method.name': name(method) }),
         },
       ]
     }
@@ -181,11 +219,7 @@ export class McpObserver {
     const { method } = request
     const result = isObject(message.result) ? message.result : undefined
     const error = isObject(message.error) ? message.error : undefined
-    if (method === 'initialize' && result !== undefined) {
-      this.protocolVersion = text(result.protocolVersion) ?? this.protocolVersion
-      const serverInfo = isObject(result.serverInfo) ? result.serverInfo : {}
-      this.serverVersion = text(serverInfo.version)
-    }
+    if (result !== undefined) this.learnServer(method, result)
     if (classOfMethod[method] === undefined) {
       return countedMethods.has(method) ? [] : [this.other(request, message, nowMs)]
     }
@@ -207,8 +241,11 @@ export class McpObserver {
     const meta = isObject(params._meta) ? params._meta : {}
     const event: Partial<SourceEvent> = {
       ...this.common(request.direction, request.startedMs),
-      'mcp.method.name': method,
-      'jsonrpc.request.id': String(request.id).slice(0, 256),
+      // An id may be the empty string, which no field can hold.
+      ...definedOnly({
+        'mcp.method.name': name(method),
+        'jsonrpc.request.id': name(String(request.id)),
+      }),
       'jsonrpc.request.id_type': typeof request.id === 'number' ? 'number' : 'string',
       duration_ms: Math.round((nowMs - request.startedMs) * 1000) / 1000,
       ...traceOf(meta),
@@ -229,7 +266,7 @@ export class McpObserver {
         }),
       })
     } else if (method === 'resources/read') {
-      Object.assign(event, definedOnly({ 'mcp.resource.uri': text(params.uri)?.slice(0, 4096) }))
+      Object.assign(event, definedOnly({ 'mcp.resource.uri': cut(params.uri, 4096) }))
     } else if (method === 'prompts/get') {
       Object.assign(event, definedOnly({ 'gen_ai.prompt.name': name(params.name) }))
       if (params.arguments !== undefined)
@@ -242,7 +279,7 @@ export class McpObserver {
 
   /** Pages of a list are joined; definitions are hashed without `_meta`. */
   private toolList(request: OpenRequest, result: JsonObject): Partial<SourceEvent> {
-    const tools = Array.isArray(result.tools) ? result.tools.filter(isObject) : []
+    const tools = isList(result.tools) ? result.tools.filter(isObject) : []
     if (request.params.cursor === undefined) this.listed = []
     this.listed.push(...tools)
     const list = tools.map((tool) => {
@@ -255,7 +292,18 @@ export class McpObserver {
     return {
       'tool.list': list,
       'tool.list_count': this.listed.length,
-      attributes: { definitions: tools.map(({ _meta: _ignored, ...definition }) => definition) },
+      attributes: definitionsOf(tools),
+    }
+  }
+
+  /** `serverInfo` of `initialize`, or in the `_meta` of a 2026-07-28 result. */
+  private learnServer(method: string, result: JsonObject): void {
+    const meta = isObject(result._meta) ? result._meta : {}
+    const info =
+      method === 'initialize' ? result.serverInfo : meta['io.modelcontextprotocol/serverInfo']
+    if (isObject(info)) this.serverVersion = text(info.version) ?? this.serverVersion
+    if (method === 'initialize') {
+      this.protocolVersion = text(result.protocolVersion) ?? this.protocolVersion
     }
   }
 
@@ -295,7 +343,7 @@ export class McpObserver {
     return {
       ...this.common(direction, nowMs),
       'event.class': 'other',
-      ...definedOnly({ 'mcp.method.name': method?.slice(0, 256) }),
+      ...definedOnly({ 'mcp.method.name': name(method) }),
       ...rawFields(JSON.stringify(message)),
     }
   }
@@ -327,7 +375,7 @@ export class McpObserver {
       'source.completeness': 'full',
       'mcp.direction': direction,
       'mcp.server.name': identity.serverName,
-      'mcp.server.url': identity.command.slice(0, 4096),
+      'mcp.server.url': identity.command.slice(0, 4096).toWellFormed(),
       'mcp.session.id': identity.sessionId,
       'network.transport': 'pipe',
       'host.name': identity.hostName,
@@ -339,8 +387,8 @@ export class McpObserver {
         'workflow.id': identity.workflowId,
         'mcp.client.name': this.client.name,
         'mcp.client.version': this.client.version,
-        'mcp.server.version': this.serverVersion?.slice(0, 256),
-        'mcp.protocol.version': this.protocolVersion?.slice(0, 256),
+        'mcp.server.version': name(this.serverVersion),
+        'mcp.protocol.version': name(this.protocolVersion),
       }),
     }
   }
@@ -358,9 +406,9 @@ function outcomeOf(
     return {
       'outcome.status': 'protocol_error',
       ...definedOnly({
-        'rpc.response.status_code': code?.slice(0, 256),
-        'error.type': code?.slice(0, 256),
-        'error.message': text(error.message)?.slice(0, 8192),
+        'rpc.response.status_code': name(code),
+        'error.type': name(code),
+        'error.message': cut(error.message, 8192),
       }),
     }
   }
@@ -369,6 +417,23 @@ function outcomeOf(
   const status: OutcomeStatus =
     result?.resultType === 'input_required' ? 'input_required' : 'success'
   return { 'outcome.status': status }
+}
+
+/** The definitions themselves, as far as one record has room: hashes of all of them stand in `tool.list`. */
+function definitionsOf(tools: readonly JsonObject[]): SourceEvent['attributes'] {
+  const kept: JsonObject[] = []
+  let chars = 0
+  for (const { _meta: _ignored, ...definition } of tools) {
+    chars += JSON.stringify(definition).length
+    if (chars > maxDefinitionChars) break
+    kept.push(definition)
+  }
+  return asJson({ definitions: kept, definitions_left_out: tools.length - kept.length })
+}
+
+/** The cast is safe: the two types say the same, one of them read-only. */
+function asJson(value: JsonValue): SourceEvent['attributes'] {
+  return value as SourceEvent['attributes']
 }
 
 /** A value up to 128 KiB; of a longer one only its size, and its beginning as text. */
@@ -389,8 +454,8 @@ function captured(
 
 /** A result of text parts only is kept as that text: what people read and detectors trace. */
 function resultValue(result: JsonValue): JsonValue {
-  if (!isObject(result) || !Array.isArray(result.content)) return result
-  const texts = result.content.map((part: JsonValue) =>
+  if (!isObject(result) || !isList(result.content)) return result
+  const texts = result.content.map((part) =>
     isObject(part) && part.type === 'text' && typeof part.text === 'string' ? part.text : undefined,
   )
   const onlyText =
@@ -421,6 +486,53 @@ function openKey(direction: Direction, id: string | number): string {
   return `${direction}/${typeof id}/${id}`
 }
 
+function isList(value: JsonValue | undefined): value is readonly JsonValue[] {
+  return Array.isArray(value)
+}
+
+/** Deeper than this, a value is kept as its text: canonical JSON refuses what is nested beyond 64. */
+const maxDepth = 48
+
+/**
+ * The value as it can stand on the record: lone surrogates become U+FFFD, numbers beyond the range of JSON their name,
+ * and what is nested too deep its own text. The same value when there is nothing to change.
+ */
+function recordable(value: JsonValue): JsonValue {
+  return isRecordable(value, 0) ? value : made(value, 0)
+}
+
+function isRecordable(value: JsonValue, depth: number): boolean {
+  if (typeof value === 'string') return value.isWellFormed()
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (typeof value !== 'object' || value === null) return true
+  if (depth >= maxDepth) return false
+  if (isList(value)) return value.every((each) => isRecordable(each, depth + 1))
+  for (const key in value) {
+    if (!key.isWellFormed() || !isRecordable(value[key] ?? null, depth + 1)) return false
+  }
+  return true
+}
+
+function made(value: JsonValue, depth: number): JsonValue {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
+  if (typeof value !== 'object' || value === null) return value
+  if (depth >= maxDepth) return textOfDeep(value)
+  if (isList(value)) return value.map((each) => made(each, depth + 1))
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key.toWellFormed(), made(each, depth + 1)]),
+  )
+}
+
+function textOfDeep(value: JsonValue): string {
+  try {
+    return JSON.stringify(value).toWellFormed()
+  } catch {
+    // The recursion of JSON.stringify has a limit of its own.
+    return '[nested too deep]'
+  }
+}
+
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
@@ -430,7 +542,12 @@ function text(value: JsonValue | undefined): string | undefined {
 }
 
 function name(value: JsonValue | undefined): string | undefined {
-  return text(value)?.slice(0, 256)
+  return cut(value, 256)
+}
+
+/** A cut may fall between the halves of a surrogate pair. */
+function cut(value: JsonValue | undefined, length: number): string | undefined {
+  return text(value)?.slice(0, length).toWellFormed()
 }
 
 /** Drops absent fields: an absent key and an undefined one are not the same on the wire. */

@@ -137,21 +137,26 @@ function signalNumber(signal: NodeJS.Signals | null): number {
 
 function identityOf(options: StdioTapOptions): TapIdentity {
   return {
-    serverName: options.serverName.slice(0, 256),
-    hostName: hostname().slice(0, 256) || 'unknown',
+    serverName: asName(options.serverName) ?? 'unknown',
+    hostName: asName(hostname()) ?? 'unknown',
     osUserName: osUserName(),
     parentProcessName: parentProcessName(),
     command: [options.command, ...options.args].join(' '),
-    agentName: options.agentName,
-    userName: options.userName,
-    workflowId: options.workflowId,
+    agentName: asName(options.agentName),
+    userName: asName(options.userName),
+    workflowId: asName(options.workflowId),
     sessionId: randomUUID(),
   }
 }
 
+/** As a field of an event holds it: 1 to 256 characters. */
+function asName(text: string | undefined): string | undefined {
+  return text?.slice(0, 256).toWellFormed() || undefined
+}
+
 function osUserName(): string {
   try {
-    return userInfo().username.slice(0, 256) || 'unknown'
+    return asName(userInfo().username) ?? 'unknown'
   } catch {
     return 'unknown'
   }
@@ -160,7 +165,7 @@ function osUserName(): string {
 /** Linux tells it in /proc; elsewhere it stays unknown. */
 function parentProcessName(): string | undefined {
   try {
-    return readFileSync(`/proc/${process.ppid}/comm`, 'utf8').trim().slice(0, 256) || undefined
+    return asName(readFileSync(`/proc/${process.ppid}/comm`, 'utf8').trim())
   } catch {
     return undefined
   }

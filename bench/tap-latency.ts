@@ -1,0 +1,71 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
+import { CaptureReceiver } from '../test/fixtures/mcp/capture-receiver.ts'
+import {
+  bundledCollector,
+  publishedServer,
+  tapEnvironment,
+} from '../test/fixtures/mcp/tap-process.ts'
+
+/**
+ * What the tap adds to a call: the official client on the published server, direct and through the tap, in turns of
+ * one call each so that the load of the machine falls on both alike.
+ */
+const calls = Number(process.argv[2] ?? 2000)
+const collector = await bundledCollector()
+const receiver = await new CaptureReceiver().start()
+const folder = mkdtempSync(join(tmpdir(), 'sealtrail-latency-'))
+const server = [publishedServer('everything'), 'stdio']
+
+const direct = await connect(server)
+const tapped = await connect(
+  [collector, 'tap', '--server', 'everything', '--url', receiver.url, '--spool', folder].concat([
+    '--',
+    process.execPath,
+    ...server,
+  ]),
+)
+const times = { direct: [] as number[], tapped: [] as number[] }
+for (let i = -100; i < calls; i++) {
+  for (const [name, client] of [
+    ['direct', direct],
+    ['tapped', tapped],
+  ] as const) {
+    const started = performance.now()
+    await client.callTool({ name: 'echo', arguments: { message: `call ${i}` } })
+    if (i >= 0) times[name].push(performance.now() - started)
+  }
+}
+await Promise.all([direct.close(), tapped.close()])
+const recorded = receiver.ofClass('tool_call').length
+await receiver.stop()
+
+const line = (name: string, p: (share: number) => number) =>
+  `${name.padEnd(8)} p50 ${p(0.5).toFixed(3)} ms   p99 ${p(0.99).toFixed(3)} ms\n`
+process.stdout.write(`${calls} calls each, ${recorded} on the record\n`)
+process.stdout.write(line('direct', (share) => quantile(times.direct, share)))
+process.stdout.write(line('tapped', (share) => quantile(times.tapped, share)))
+process.stdout.write(
+  line('added', (share) => quantile(times.tapped, share) - quantile(times.direct, share)),
+)
+
+async function connect(args: string[]): Promise<Client> {
+  const client = new Client({ name: 'bench', version: '1' })
+  await client.connect(
+    new StdioClientTransport({
+      command: process.execPath,
+      args,
+      env: tapEnvironment({ SEALTRAIL_SOURCE_SECRET: receiver.secretText }),
+      stderr: 'ignore',
+    }),
+  )
+  return client
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+}

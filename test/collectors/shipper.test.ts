@@ -1,0 +1,235 @@
+import { createHash, createHmac } from 'node:crypto'
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { Shipper } from '../../ingest/collectors/shipper.ts'
+import type { SourceEvent } from '../../schemas/event/event.ts'
+import { chainStart, chainValue, sentDigest } from '../../schemas/source-chain.ts'
+import { chainKeyOf } from '../../schemas/source-key.ts'
+import { CaptureReceiver } from '../fixtures/mcp/capture-receiver.ts'
+import { eventually, spoolFiles } from '../fixtures/mcp/tap-process.ts'
+
+let receiver = new CaptureReceiver()
+let spool = ''
+let problems: string[] = []
+
+beforeEach(async () => {
+  receiver = await new CaptureReceiver().start()
+  spool = mkdtempSync(join(tmpdir(), 'sealtrail-spool-'))
+  problems = []
+  return () => receiver.stop()
+})
+
+function shipper(spoolMaxBytes = 64 * 1024 * 1024): Shipper {
+  const each = new Shipper({
+    url: receiver.url,
+    secret: receiver.secret,
+    spoolDirectory: spool,
+    spoolMaxBytes,
+    clock: () => performance.timeOrigin + performance.now(),
+    onProblem: (message) => problems.push(message),
+  })
+  each.start()
+  return each
+}
+
+const event = (n: number, more: Partial<SourceEvent> = {}): SourceEvent => ({
+  'event.class': 'tool_call',
+  'gen_ai.tool.name': `tool ${n}`,
+  ...more,
+})
+
+/** Each record's `prev` is the chain value of the record before it, unless a gap lies between. */
+function expectChain(records: readonly SourceEvent[]): void {
+  const hmac = (key: Uint8Array, data: Uint8Array) =>
+    createHmac('sha256', key).update(data).digest()
+  const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest()
+  const key = chainKeyOf(receiver.secret)
+  let before: SourceEvent | undefined
+  for (const record of records) {
+    const follows = before !== undefined && before['source.epoch'] === record['source.epoch']
+    if (!follows) expect(record['source.prev']).toBe(chainStart)
+    else if (record['source.seq'] === (before?.['source.seq'] ?? 0) + 1) {
+      const digest = sentDigest(sha256, JSON.parse(JSON.stringify(before)))
+      expect(record['source.prev']).toBe(chainValue(hmac, key, digest))
+    }
+    before = record
+  }
+}
+
+describe('delivery', () => {
+  test('a receiver that dies in the middle and comes back has every record once by number, in order, chained', async () => {
+    const each = shipper()
+    let n = 0
+    const feed = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        each.record(event(n++))
+        if (i % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 2))
+      }
+    }
+    await feed(200)
+    await eventually(() => receiver.ofClass('tool_call').length > 50, 'first records')
+    await receiver.stop()
+    await feed(200)
+    await eventually(() => spoolFiles(spool).length === 1, 'a spool')
+    await receiver.start()
+    await feed(200)
+    await eventually(() => receiver.ofClass('tool_call').length === 600, 'all records')
+    await each.close(2000)
+    const records = receiver.distinct()
+    expect(records.map((record) => record['source.seq'])).toEqual(records.map((_, i) => i))
+    expect(records).toHaveLength(602)
+    expectChain(records)
+    expect(receiver.violations).toEqual([])
+    expect(spoolFiles(spool)).toEqual([])
+  })
+
+  test.each(['error', 'busy', 'silent', 'hang', 'slow'] as const)(
+    'a receiver in mode %s for a while costs no record',
+    async (mode) => {
+      receiver.mode = mode
+      const each = shipper()
+      for (let i = 0; i < 300; i++) each.record(event(i))
+      await new Promise((resolve) => setTimeout(resolve, 700))
+      receiver.mode = 'ok'
+      await eventually(() => receiver.ofClass('tool_call').length === 300, 'all records')
+      await each.close(2000)
+      const records = receiver.distinct()
+      expect(records.map((record) => record['source.seq'])).toEqual(records.map((_, i) => i))
+      expectChain(records)
+      expect(receiver.violations).toEqual([])
+    },
+  )
+
+  test('batches hold at most 256 records and 512 KiB', async () => {
+    const each = shipper()
+    for (let i = 0; i < 1000; i++) {
+      each.record(
+        event(i, { 'gen_ai.tool.call.arguments': { data: 'x'.repeat(i % 2 ? 10 : 4000) } }),
+      )
+    }
+    await each.close(10_000)
+    const posts = receiver.requests.filter(({ method }) => method === 'POST')
+    expect(receiver.ofClass('tool_call')).toHaveLength(1000)
+    expect(Math.max(...posts.map(({ body }) => body.split('\n').length))).toBeLessThanOrEqual(256)
+    expect(Math.max(...posts.map(({ body }) => Buffer.byteLength(body)))).toBeLessThanOrEqual(
+      512 * 1024 + 256,
+    )
+  })
+
+  test('the wait that a busy receiver asks for is kept, whatever comes meanwhile', async () => {
+    receiver.mode = 'busy'
+    receiver.retryAfterSeconds = 1
+    const each = shipper()
+    const feeding = setInterval(() => each.record(event(1)), 10)
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    clearInterval(feeding)
+    expect(receiver.requests.length).toBeLessThanOrEqual(3)
+    expect(receiver.requests.length).toBeGreaterThanOrEqual(2)
+    receiver.mode = 'ok'
+    await each.close(5000)
+  })
+
+  test('a record that the receiver finds too large does not hold up the others', async () => {
+    receiver.maxBodyBytes = 100_000
+    const each = shipper()
+    for (let i = 0; i < 20; i++) {
+      each.record(event(i, i === 7 ? { 'gen_ai.tool.call.result': 'x'.repeat(120_000) } : {}))
+    }
+    await each.close(5000)
+    expect(receiver.ofClass('tool_call')).toHaveLength(19)
+    expect(problems.join()).toContain('larger than the receiver takes')
+  })
+
+  test('an event that has no canonical form leaves a hole in the numbers, and the chain goes on', async () => {
+    const each = shipper()
+    each.record(event(1))
+    each.record(event(2, { 'gen_ai.tool.call.arguments': { bad: '\ud800' } }))
+    each.record(event(3))
+    each.lost()
+    each.record(event(4))
+    each.record(event(5))
+    await each.close(5000)
+    const records = receiver.distinct()
+    expect(records.map((record) => record['source.seq'])).toEqual([0, 1, 3, 5, 6, 7])
+    expect(records.map((record) => record['source.prev'] === undefined)).toEqual([
+      false,
+      false,
+      true,
+      true,
+      false,
+      false,
+    ])
+    expectChain(records)
+  })
+})
+
+describe('the spool', () => {
+  test('that is full drops what does not fit, says so once, and the numbers show the gap', async () => {
+    await receiver.stop()
+    const each = shipper(100_000)
+    for (let i = 0; i < 500; i++) each.record(event(i, { attributes: { pad: 'x'.repeat(1000) } }))
+    await eventually(() => problems.some((problem) => problem.includes('full')), 'a warning')
+    await receiver.start()
+    await eventually(() => receiver.ofClass('tool_call').length > 0, 'the rest')
+    each.record(event(1000))
+    await each.close(5000)
+    const numbers = receiver.distinct().map((record) => record['source.seq'] ?? -1)
+    expect(numbers.at(-1)).toBe(502)
+    expect(numbers.length).toBeLessThan(200)
+    expect(problems.filter((problem) => problem.includes('full'))).toHaveLength(1)
+  })
+
+  test('what the ledger says it has is not sent again', async () => {
+    await receiver.stop()
+    const first = shipper()
+    for (let i = 0; i < 10; i++) first.record(event(i))
+    await first.close(200)
+    const [name = ''] = spoolFiles(spool)
+    // As a dead process would have left it.
+    const orphan = join(spool, '999999999-00000000.spool')
+    writeFileSync(orphan, readFileSync(join(spool, name)))
+    await receiver.start()
+    const probe = shipper()
+    await probe.close(5000)
+    const epoch = receiver.distinct()[0]?.['source.epoch'] ?? ''
+    receiver.records.length = 0
+    receiver.committed = { epoch, seq: 8 }
+    writeFileSync(orphan, readFileSync(join(spool, name)))
+    const second = shipper()
+    await second.close(5000)
+    const again = receiver.distinct().filter((record) => record['source.epoch'] === epoch)
+    expect(again.map((record) => record['source.seq'])).toEqual([9, 10, 11])
+  })
+
+  test('with a changed line delivers what stands before it and is kept aside', async () => {
+    await receiver.stop()
+    const first = shipper()
+    for (let i = 0; i < 10; i++) first.record(event(i))
+    await first.close(200)
+    const [name = ''] = spoolFiles(spool)
+    const lines = readFileSync(join(spool, name), 'utf8').split('\n')
+    lines[4] = `${lines[4]?.startsWith('A') ? 'B' : 'A'}${lines[4]?.slice(1)}`
+    writeFileSync(join(spool, '999999999-00000000.spool'), lines.join('\n'))
+    await receiver.start()
+    await shipper().close(5000)
+    expect(receiver.ofClass('tool_call')).toHaveLength(3)
+    expect(readdirSync(spool).some((file) => file.endsWith('.damaged'))).toBe(true)
+    expect(problems.join()).toContain('cannot be read')
+  })
+
+  test('a torn last line is forgotten: the record was never whole', async () => {
+    await receiver.stop()
+    const first = shipper()
+    for (let i = 0; i < 10; i++) first.record(event(i))
+    await first.close(200)
+    const [name = ''] = spoolFiles(spool)
+    const bytes = readFileSync(join(spool, name))
+    writeFileSync(join(spool, '999999999-00000000.spool'), bytes.subarray(0, -30))
+    await receiver.start()
+    await shipper().close(5000)
+    expect(receiver.ofClass('tool_call')).toHaveLength(10)
+    expect(readdirSync(spool).some((file) => file.endsWith('.damaged'))).toBe(false)
+  })
+})
