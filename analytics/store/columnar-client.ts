@@ -52,7 +52,10 @@ export type QueryParams = Readonly<Record<string, unknown>>
  * An error names the engine's code; its text is kept only where no stored or asked value can stand in it.
  */
 export interface ColumnarClient {
-  /** Rows as objects by column name. Every row is stored, or none; unknown columns and null for a default are refused. */
+  /**
+   * Rows as objects by column name. Every row is stored, or none; unknown columns and texts that are no number are
+   * refused. The engine wraps numbers that do not fit their column and takes null for its default: check before.
+   */
   insertRows(
     table: string,
     rows: Iterable<Readonly<Record<string, unknown>>>,

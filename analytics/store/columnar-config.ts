@@ -51,7 +51,7 @@ export function serverConfigXml(config: ColumnarConfig): string {
 
 /**
  * Users of the engine. Its own keep-alive session must run as `default` without a password, which loopback can reach
- * too: that user may start listening and count numbers, twice, and nothing else.
+ * too: that user may have one session, which is taken, and may start listening and count numbers, and nothing else.
  */
 export function usersConfigXml(config: ColumnarConfig): string {
   const readerMemoryBytes = Math.floor(config.memoryLimitBytes / 2)
@@ -60,6 +60,7 @@ export function usersConfigXml(config: ColumnarConfig): string {
   return `<clickhouse>
   <profiles>
     <default/>
+    <listener><max_sessions_for_user>1</max_sessions_for_user></listener>
     <writer>
       <log_queries>0</log_queries>
       <async_insert>0</async_insert>
@@ -71,6 +72,7 @@ export function usersConfigXml(config: ColumnarConfig): string {
       <output_format_json_quote_64bit_integers>1</output_format_json_quote_64bit_integers>
       <cancel_http_readonly_queries_on_client_close>1</cancel_http_readonly_queries_on_client_close>
       <max_execution_time>30</max_execution_time>
+      <timeout_before_checking_execution_speed>0</timeout_before_checking_execution_speed>
       <max_result_rows>1000000</max_result_rows>
       <max_result_bytes>268435456</max_result_bytes>
       <result_overflow_mode>throw</result_overflow_mode>
@@ -92,7 +94,7 @@ export function usersConfigXml(config: ColumnarConfig): string {
     <default>
       <password></password>
       <networks><ip>::1</ip><ip>127.0.0.1</ip></networks>
-      <profile>default</profile>
+      <profile>listener</profile>
       <quota>listen_only</quota>
       <grants>
         <query>GRANT SYSTEM LISTEN ON *.*</query>

@@ -221,7 +221,7 @@ export class ColumnarProcess extends EventEmitter<ColumnarProcessEvents> {
   /** Uses up the quota of the user without a password, so that a stranger on loopback gets not one query. */
   private async lockDefaultUser(): Promise<void> {
     for (let query = 0; query < 4; query++) {
-      if ((await this.ask('default', '')).includes('QUOTA_EXCEEDED')) return
+      if (/QUOTA_EXCEEDED|USER_SESSION_LIMIT_EXCEEDED/.test(await this.ask('default', ''))) return
     }
     throw new SealtrailError('STORE_UNAVAILABLE', 'the default user of the engine is not locked')
   }

@@ -4,6 +4,7 @@ import type { CommittedLeaf, CommittedSegment, LedgerReader } from '../../ledger
 import type { ColumnarClient } from './columnar-client.ts'
 import { encodeBatch, insertBatch, maxBatchRows, writerOf } from './leaf-batch.ts'
 import { repairPrefix } from './projected-prefix.ts'
+import { insertUntilDone } from './repeated-insert.ts'
 
 export interface LogProjectionParts {
   readonly client: ColumnarClient
@@ -165,19 +166,8 @@ export class LogProjection {
     const batch = await encodeBatch(epoch, this.logId, leaves)
     if (batch === undefined) return 0
     this.insertedAtMs = clock()
-    for (let backoffMs = firstBackoffMs; ; backoffMs = Math.min(backoffMs * 2, maxBackoffMs)) {
-      try {
-        await insertBatch(client, batch, this.closing.signal)
-        break
-      } catch (error) {
-        this.closing.signal.throwIfAborted()
-        logger.warn(
-          { err: error, logId: this.logId },
-          'an insert into the columnar store is repeated',
-        )
-        await sleep(backoffMs, undefined, { signal: this.closing.signal })
-      }
-    }
+    const { signal } = this.closing
+    await insertUntilDone(logger, this.logId, signal, () => insertBatch(client, batch, signal))
     this.advance(batch.untilIndex)
     return batch.untilIndex - batch.fromIndex
   }

@@ -13,6 +13,7 @@ import type { ColumnarClient } from './columnar-client.ts'
 import { encodeBatch, insertBatch } from './leaf-batch.ts'
 import { deleteRange, fillRange } from './leaf-range.ts'
 import { LogProjection } from './log-projection.ts'
+import { insertUntilDone } from './repeated-insert.ts'
 
 export interface ProjectorOptions {
   readonly client: ColumnarClient
@@ -37,7 +38,7 @@ export interface Projector {
   indexed(logId: string): number
   /** True when the table reached the tree size within the time. */
   waitUntil(logId: string, treeSize: number, timeoutMs: number): Promise<boolean>
-  /** Resolves when the changes are in the table. Batches of a log one after the other, without holes. */
+  /** Resolves when the changes are in the table, however long that takes. Batches of a log one after the other, without holes. */
   projectCalls(batch: CallBatch, signal?: AbortSignal): Promise<void>
   /** Number of leaves whose call changes are in the table: where the fold must begin to emit again. */
   callsCursor(logId: string): Promise<number>
@@ -84,7 +85,10 @@ class LedgerProjector implements Projector {
   projectCalls(batch: CallBatch, signal?: AbortSignal): Promise<void> {
     const both =
       signal === undefined ? this.closing.signal : AbortSignal.any([signal, this.closing.signal])
-    return insertCalls(this.options.client, this.epoch, batch, both)
+    const { client, logger } = this.options
+    return insertUntilDone(logger, batch.logId, both, () =>
+      insertCalls(client, this.epoch, batch, both),
+    )
   }
 
   async callsCursor(logId: string): Promise<number> {

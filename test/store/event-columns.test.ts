@@ -1,0 +1,81 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  columnOf,
+  columnType,
+  fieldOfColumn,
+  observationColumns,
+  toRow,
+} from '../../analytics/store/event-columns.ts'
+import { flattenJson, maxFlattened } from '../../analytics/store/flatten-json.ts'
+import { searchText, searchTokens } from '../../analytics/store/search-text.ts'
+import { eventFieldNames } from '../../schemas/event/fields.ts'
+import { syntheticEvent, syntheticLeaf } from './committed-leaf-fixture.ts'
+
+test('every field has one column of its own, and the way back', () => {
+  expect(new Set(eventFieldNames.map(columnOf)).size).toBe(eventFieldNames.length)
+  for (const field of eventFieldNames) {
+    expect(fieldOfColumn(columnOf(field))).toBe(field)
+    expect(columnOf(field)).toMatch(/^[a-z][a-z0-9_]*$/)
+    expect(observationColumns.filter(({ name }) => name === columnOf(field))).toHaveLength(1)
+  }
+  expect(fieldOfColumn('search_text')).toBeUndefined()
+  expect(columnType('time.occurred')).toBe("DateTime64(9, 'UTC')")
+  expect(columnType('gen_ai.tool.name')).toBe('LowCardinality(String)')
+})
+
+test('an empty list is present, an absent one is not', () => {
+  const row = toRow(syntheticLeaf(0, { 'auth.scopes.required': [] }))
+  const value = (name: string) =>
+    row[observationColumns.findIndex((column) => column.name === name)]
+  expect(value('auth_scopes_required')).toEqual([])
+  expect(value('auth_scopes_challenged')).toEqual([])
+  expect(value('present')).toContain('auth.scopes.required')
+  expect(value('present')).not.toContain('auth.scopes.challenged')
+})
+
+test('arguments become paths and values; items of a list share its path', () => {
+  expect(flattenJson({ a: { b: 1 }, files: ['x', 'y'], deep: [{ k: true }, { k: null }] })).toEqual(
+    {
+      paths: ['a.b', 'files', 'files', 'deep.k', 'deep.k'],
+      values: ['1', 'x', 'y', 'true', 'null'],
+    },
+  )
+})
+
+test('however large the arguments, the lists stay bounded and of equal length', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      const { paths, values } = flattenJson([value, Array(600).fill(value)])
+      expect(paths.length).toBe(values.length)
+      expect(paths.length).toBeLessThanOrEqual(maxFlattened)
+      expect(values.every((text) => text.isWellFormed())).toBe(true)
+    }),
+  )
+})
+
+test('free text finds words of values, in lower case, and raw text only where nothing was mapped', () => {
+  const event = syntheticEvent(3, {
+    'error.message': 'Disk FULL',
+    'raw.record': 'rawcanary',
+    'gen_ai.tool.call.result': { text: 'one\nTwo' },
+  })
+  const words = searchTokens(searchText(event))
+  for (const word of ['disk', 'full', 'one', 'two', 'read', 'issues', 'claude', 'example']) {
+    expect(words).toContain(word)
+  }
+  expect(words).not.toContain('rawcanary')
+  const unmapped = syntheticEvent(3, {
+    'record.disposition': 'unmapped',
+    'raw.record': 'rawcanary',
+  })
+  expect(searchTokens(searchText(unmapped))).toContain('rawcanary')
+})
+
+test('tokens contain no separator of the index', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme' }), (text) => {
+      for (const token of searchTokens(text)) expect(token).toMatch(/^[a-z0-9\u0080-\uffff]+$/)
+    }),
+  )
+})
