@@ -42,6 +42,8 @@ export interface ApiContext {
   projection(logId: string): LogIntegrity['projection']
   columnarState(): IntegrityReply['columnar']
   bus(): Promise<IntegrityReply['bus']>
+  /** Signs what is committed now. */
+  publishCheckpoints(): Promise<void>
   /** Recomputes a log from stored bytes. */
   verify(logId: string): AsyncIterable<VerifyProgress>
   /** Folder for exports until they are fetched. */

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { hkdfSync, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -24,4 +24,10 @@ export async function loadMasterKey(directory: string, path?: string): Promise<U
     })
   }
   return Buffer.from(text, 'hex')
+}
+
+/** Key of the columnar store's encrypted disk, 64 hex digits, derived from the master key. */
+export function columnarDiskKey(masterKey: Uint8Array): string {
+  const key = hkdfSync('sha256', masterKey, new Uint8Array(), 'sealtrail/columnar-disk/v1', 32)
+  return Buffer.from(key).toString('hex')
 }

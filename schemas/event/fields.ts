@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { JsonValue } from '../leaf/canonical-json.ts'
 import { Disposition, EventClass, OutcomeStatus } from './class.ts'
 import { isTimestamp } from './timestamp.ts'
 
@@ -32,7 +33,7 @@ export interface FieldSpec<S extends z.ZodType = z.ZodType> {
 }
 
 /** A JSON value as kept in an event: bounded by the receivers in size and depth. */
-export const JsonField = z.json()
+export const JsonField: z.ZodType<JsonValue> = z.json()
 
 const name = z.string().min(1).max(256)
 const id = z.string().min(1).max(256)

@@ -1,0 +1,225 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { createReadStream, createWriteStream, type WriteStream } from 'node:fs'
+import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { LedgerReader } from '../../ledger/committed.ts'
+import type { Keyring } from '../../ledger/keyring.ts'
+import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
+import type { LedgerStorage } from '../../ledger/ledger-storage.ts'
+import type { PayloadStore } from '../../ledger/payload-store.ts'
+import { openPayload } from '../../ledger/payloads/sealed-payload.ts'
+import { sha256 } from '../../ledger/sha256.ts'
+import type { Signer } from '../../ledger/signer.ts'
+import { base64, hex, utf8 } from '../../schemas/bytes.ts'
+import { SealtrailError } from '../../schemas/errors.ts'
+import type { SealedGroup } from '../../schemas/event/fields.ts'
+import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import { openLeaf, parseLeaf } from '../../schemas/leaf/open-leaf.ts'
+import { type HashReader, inclusionProof, leafHash, rangeProof } from '../../schemas/tlog/merkle.ts'
+import { formatTlogProof } from '../../schemas/tlog/tlog-proof.ts'
+import { csvHeader, csvRow } from './export-files.ts'
+
+export interface BundleParts {
+  readonly storage: LedgerStorage
+  readonly payloads: PayloadStore
+  readonly keyring: Keyring
+  readonly reader: LedgerReader
+  readonly signer: Signer
+  readonly appender: LedgerAppender
+  readonly clock: () => number
+  readonly version: string
+  tree(logId: string): HashReader & { readonly size: number }
+  /** Signs what is committed now. */
+  publishCheckpoints(): Promise<void>
+}
+
+export interface BundleRequest {
+  readonly logId: string
+  readonly q: string
+  /** Canonical timestamps. */
+  readonly from: string
+  readonly until: string
+  /** Leaf indexes that match, ascending. */
+  readonly matches: readonly number[]
+  readonly groups: ReadonlySet<SealedGroup>
+  readonly actor: string
+}
+
+/**
+ * Writes an evidence bundle: rows as NDJSON and CSV, matching leaves with their openings, one range proof over all
+ * leaves from the first to the last match (leaves that do not match as hashes only), the `export` leaf that commits to
+ * query and file hashes, the checkpoint that covers it, a manifest, VERIFY.md and a verifier without dependencies.
+ *
+ * Order: rows first, then the leaf that commits to them, then the checkpoint over that leaf, then the proofs.
+ */
+export async function writeEvidenceBundle(
+  parts: BundleParts,
+  request: BundleRequest,
+  directory: string,
+  onProgress: (done: number, total: number) => void,
+): Promise<{ files: string[]; rows: number; exportLeaf: number }> {
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  const { logId, matches } = request
+  const first = matches[0] ?? 0
+  const until = (matches.at(-1) ?? -1) + 1
+  const rows = await writeRows(parts, request, directory, first, until, onProgress)
+  const content = await hashFiles(directory, ['events.ndjson', 'events.csv', 'leaves.ndjson'])
+  const statement: JsonValue = {
+    query: request.q,
+    from: request.from,
+    until: request.until,
+    log: logId,
+    rows,
+    firstLeaf: first,
+    untilLeaf: until,
+    files: content,
+  }
+  const commitment = hex(sha256(utf8(canonicalJson(statement))))
+  const now = timestampFromMs(parts.clock())
+  const receipt = await parts.appender.append(logId, [
+    {
+      'event.class': 'access',
+      'record.disposition': 'mapped',
+      'source.id': 'sealtrail',
+      'time.occurred': now,
+      'time.observed': now,
+      'admin.action': 'export',
+      'admin.target': randomUUID(),
+      'admin.actor': request.actor,
+      'admin.commitment': commitment,
+      'admin.details': statement,
+    },
+  ])
+  const exportLeaf = receipt.leaves[0]?.first ?? -1
+  await parts.publishCheckpoints()
+  const size = (await parts.storage.checkpointSizes(logId)).at(-1) ?? 0
+  const checkpoint = await parts.storage.readCheckpoint(logId, size)
+  if (checkpoint === undefined || size <= exportLeaf) {
+    throw new SealtrailError('SIGNER_REFUSED', 'no checkpoint covers the export; nothing was handed out')
+  }
+  const tree = parts.tree(logId)
+  const leaf = await leafBytes(parts.storage, logId, exportLeaf)
+  const proof: JsonValue = { from: first, until, size, hashes: rangeProof(tree, first, until, size).map(base64) }
+  const files: Record<string, string | Uint8Array> = {
+    'range-proof.json': `${canonicalJson(proof)}\n`,
+    'export.leaf': leaf,
+    'export.statement.json': canonicalJson(statement),
+    'export.tlog-proof': formatTlogProof({
+      index: exportLeaf,
+      hashes: inclusionProof(tree, sha256, exportLeaf, size),
+      checkpoint,
+    }),
+    checkpoint,
+    vkey: `${await parts.signer.verifierKey(logId)}\n`,
+    ...(await firstMatchProof(parts, request, tree, size, checkpoint)),
+  }
+  for (const [name, bytes] of Object.entries(files)) await writeFile(join(directory, name), bytes, { mode: 0o600 })
+  const names = [...content.map(({ name }) => name), ...Object.keys(files)]
+  const manifest: JsonValue = {
+    format: 'sealtrail-evidence/v1',
+    product: `sealtrail ${parts.version}`,
+    commitment,
+    exportLeaf,
+    files: await hashFiles(directory, names),
+  }
+  await writeFile(join(directory, 'manifest.json'), `${canonicalJson(manifest)}\n`, { mode: 0o600 })
+  const verifier = new URL('./verifier/', import.meta.url)
+  await copyFile(new URL('verify.mjs', verifier), join(directory, 'verify.mjs'))
+  await copyFile(new URL('VERIFY.md', verifier), join(directory, 'VERIFY.md'))
+  return { files: [...names, 'manifest.json', 'verify.mjs', 'VERIFY.md'], rows, exportLeaf }
+}
+
+/** One tlog-proof as an example that other programs verify as it is. */
+async function firstMatchProof(
+  parts: BundleParts,
+  { logId, matches }: BundleRequest,
+  tree: HashReader,
+  size: number,
+  checkpoint: string,
+): Promise<Record<string, string | Uint8Array>> {
+  const [index] = matches
+  if (index === undefined) return {}
+  const hashes = inclusionProof(tree, sha256, index, size)
+  return {
+    [`proofs-${index}.leaf`]: await leafBytes(parts.storage, logId, index),
+    [`proofs-${index}.tlog-proof`]: formatTlogProof({ index, hashes, checkpoint }),
+  }
+}
+
+async function leafBytes(storage: LedgerStorage, logId: string, index: number): Promise<Uint8Array> {
+  for await (const segment of storage.readSegments(logId, index)) {
+    const leaf = segment.leaves[index - segment.fromIndex]
+    if (leaf !== undefined) return leaf
+  }
+  throw new SealtrailError('LEDGER_CORRUPT', `log ${logId} has no leaf ${index}`)
+}
+
+async function writeRows(
+  parts: BundleParts,
+  request: BundleRequest,
+  directory: string,
+  first: number,
+  until: number,
+  onProgress: (done: number, total: number) => void,
+): Promise<number> {
+  const matching = new Set(request.matches)
+  const open = (name: string) => createWriteStream(join(directory, name), { mode: 0o600 })
+  const streams = { ndjson: open('events.ndjson'), csv: open('events.csv'), leaves: open('leaves.ndjson') }
+  await write(streams.csv, csvHeader())
+  let rows = 0
+  for await (const segment of until > first ? parts.storage.readSegments(request.logId, first) : []) {
+    const payloads = await parts.payloads.getRange(request.logId, segment.fromIndex, segment.nextIndex)
+    for (const [offset, leaf] of segment.leaves.entries()) {
+      const index = segment.fromIndex + offset
+      if (index < first || index >= until) continue
+      if (!matching.has(index)) {
+        await write(streams.leaves, `${canonicalJson({ index, hash: base64(leafHash(sha256, leaf)) })}\n`)
+        continue
+      }
+      const parsed = parseLeaf(leaf)
+      const payload = payloads[offset]
+      const opened = payload === undefined ? 'destroyed' : openPayload(payload, (id) => parts.keyring.openingKey(request.logId, id))
+      const openings = opened === 'destroyed' ? [] : opened.filter(({ group }) => request.groups.has(group))
+      const event = openLeaf(parsed, openings)
+      await write(streams.ndjson, `${canonicalJson({ leaf_index: index, event: event as JsonValue })}\n`)
+      await write(streams.csv, csvRow(index, event))
+      await write(
+        streams.leaves,
+        `${canonicalJson({
+          index,
+          leaf: base64(leaf),
+          openings: openings.map(({ group, salt, plaintext }) => ({ group, salt: base64(salt), plaintext })),
+        })}\n`,
+      )
+      rows++
+      if (rows % 1000 === 0) onProgress(rows, request.matches.length)
+    }
+    if (segment.nextIndex >= until) break
+  }
+  await Promise.all(Object.values(streams).map(closed))
+  onProgress(rows, request.matches.length)
+  return rows
+}
+
+function write(stream: WriteStream, text: string): Promise<void> | undefined {
+  return stream.write(text) ? undefined : new Promise((resolve) => stream.once('drain', resolve))
+}
+
+function closed(stream: WriteStream): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.once('error', reject)
+    stream.end(resolve)
+  })
+}
+
+async function hashFiles(directory: string, names: readonly string[]): Promise<{ name: string; sha256: string; sizeBytes: number }[]> {
+  const hashed: { name: string; sha256: string; sizeBytes: number }[] = []
+  for (const name of names) {
+    const path = join(directory, name)
+    const hash = createHash('sha256')
+    for await (const chunk of createReadStream(path)) hash.update(chunk)
+    hashed.push({ name, sha256: hash.digest('hex'), sizeBytes: (await stat(path)).size })
+  }
+  return hashed
+}

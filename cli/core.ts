@@ -1,0 +1,256 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import type { Logger } from 'pino'
+import type { ApiContext } from '../analytics/api/api-context.ts'
+import { SessionStore } from '../analytics/api/session-store.ts'
+import { callRate } from '../analytics/detectors/call-rate.ts'
+import { firstScope } from '../analytics/detectors/first-scope.ts'
+import { newArgumentValue } from '../analytics/detectors/new-argument-value.ts'
+import { FoldRunner } from '../analytics/fold/fold-runner.ts'
+import { CallFeed } from '../analytics/store/call-feed.ts'
+import { openColumnarClient } from '../analytics/store/columnar-client.ts'
+import { startColumnarProcess } from '../analytics/store/columnar-process.ts'
+import { migrate } from '../analytics/store/migrate.ts'
+import { openProjector } from '../analytics/store/projector.ts'
+import { Reconciler } from '../analytics/store/reconciler.ts'
+import type { BusConsumer, EventBus } from '../ingest/bus/event-bus.ts'
+import { openInProcessBus } from '../ingest/bus/in-process-bus.ts'
+import type { ReceiverDeps } from '../ingest/receivers/receiver-deps.ts'
+import { Sequencer } from '../ingest/sequencer/sequencer.ts'
+import type { CommittedSegment } from '../ledger/committed.ts'
+import { Control } from '../ledger/control/control.ts'
+import { argon2id } from '../ledger/control/password-hash.ts'
+import { dataPaths } from '../ledger/data-directory.ts'
+import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
+import { columnarDiskKey, loadMasterKey } from '../ledger/keyring/master-key.ts'
+import { createLedgerReader } from '../ledger/ledger-reader.ts'
+import { systemLogId } from '../ledger/log-id.ts'
+import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
+import { sha256 } from '../ledger/sha256.ts'
+import { openFileSigner } from '../ledger/signer/file-signer.ts'
+import { openFileStorage } from '../ledger/storage/file-storage.ts'
+import { verifyLog } from '../ledger/verify/verify-log.ts'
+import type { VerifyProgress } from '../schemas/api/integrity.ts'
+import { SealtrailError } from '../schemas/errors.ts'
+import type { Configuration } from './configuration.ts'
+
+export const version = '0.1.0'
+
+export interface CoreOptions {
+  readonly configuration: Configuration
+  readonly logger: Logger
+  /** Long work at start shows how far it is. */
+  readonly onProgress: (what: string, done: number, total: number) => void
+}
+
+export interface Core {
+  readonly api: ApiContext
+  readonly receivers: Omit<ReceiverDeps, 'logger'>
+  readonly control: Control
+  /** Resolves with the error after which this process must end. */
+  readonly failed: Promise<Error>
+  isReady(): boolean
+  lag(): Promise<number>
+  stop(): Promise<void>
+}
+
+/** Opens everything that holds keys and data, and wires it. The caller holds the lock of the data directory. */
+export async function openCore({ configuration, logger, onProgress }: CoreOptions): Promise<Core> {
+  const paths = dataPaths(configuration.dataDirectory)
+  const masterKey = await loadMasterKey(paths.keyring, configuration.masterKeyFile)
+  const clock = () => Date.now()
+  const storage = await openFileStorage(paths.ledger, {
+    onRepair: (message) => logger.warn({ repair: message }, 'ledger repaired'),
+  })
+  const payloads = await openFilePayloadStore(paths.payloads)
+  const keyring = await openFileKeyring(paths.keyring, masterKey)
+  const signer = await openFileSigner(paths.signer, masterKey)
+  const reader = createLedgerReader({ storage, payloads, keyring })
+  const control = new Control({ reader, keyring, passwords: argon2id, clock, random: randomBytes })
+
+  // The observers exist before the sequencer, and some of what they need exists after it.
+  const observers: ((segment: CommittedSegment) => void)[] = [control.observe]
+  const sequencer = new Sequencer({
+    storage,
+    payloads,
+    keyring,
+    signer,
+    clock,
+    random: randomBytes,
+    observers: [(segment) => observers.forEach((observe) => void observe(segment))],
+    onError: (error, logId) => logger.error({ err: error, log: logId }, 'checkpoint not signed'),
+  })
+  onProgress('ledger', 0, 1)
+  await sequencer.start()
+  await control.load(sequencer)
+  onProgress('ledger', 1, 1)
+  await prepareAccounts(control, configuration)
+
+  const columnarPassword = randomBytes(24).toString('base64url')
+  const columnar = await startColumnarProcess({
+    directory: paths.columnar,
+    password: columnarPassword,
+    diskKey: columnarDiskKey(masterKey),
+    memoryLimitBytes: configuration.columnarMemoryMib * 1024 * 1024,
+    logger,
+    onExit: (exit) => logger.error(exit, 'columnar store ended; it is started again'),
+  })
+  const client = openColumnarClient({ url: columnar.url, user: columnar.user, password: columnarPassword })
+  const migrated = await migrate({ client })
+  if (migrated.length > 0) logger.info({ migrations: migrated }, 'columnar store migrated')
+  const logIds = [...new Set([configuration.logId, systemLogId])]
+  const projector = openProjector({ client, reader, logIds, logger, clock: () => performance.now() })
+  observers.push((segment) => projector.observe(segment))
+  const callFeed = new CallFeed(projector, (error) => logger.warn({ err: error }, 'calls wait for the columnar store'))
+  const fold = new FoldRunner({
+    reader,
+    appender: sequencer,
+    digest: sha256,
+    detectors: [firstScope, newArgumentValue, callRate],
+    clock,
+    alertsPerDay: configuration.alertsPerDay,
+    onCalls: (logId, _upTo, changes) => callFeed.push(logId, changes),
+    onError: (error) => logger.error({ err: error }, 'detection stopped'),
+  })
+  observers.push(fold.observe)
+  await fold.follow(configuration.logId, (done, total) => onProgress('detection', done, total))
+  const reconciler = new Reconciler({
+    client,
+    reader,
+    projector,
+    clock,
+    onDifference: (logId, what) => logger.error({ log: logId, difference: what }, 'columnar store differs from the ledger'),
+  })
+  reconciler.start()
+
+  const bus = await openBus(configuration, keyring, logger)
+  const consumer = await bus.consume(sequencer.handle, sequencer.committedPositions())
+  await rm(paths.exports, { recursive: true, force: true })
+  await mkdir(paths.exports, { recursive: true, mode: 0o700 })
+
+  async function* verify(logId: string): AsyncIterable<VerifyProgress> {
+    const startedMs = performance.now()
+    const steps = verifyLog({
+      logId,
+      storage,
+      payloads,
+      openingKey: (keyId) => keyring.openingKey(logId, keyId),
+      verifierKey: await signer.verifierKey(logId),
+    })
+    for (;;) {
+      const step = await steps.next()
+      if (!step.done) {
+        yield { kind: 'progress', ...step.value }
+        continue
+      }
+      yield { kind: 'progress', stage: `rows of ${logId}`, done: 0, total: 1 }
+      await projector.waitUntil(logId, step.value.treeSize, 5000)
+      const projection = await reconciler.check(logId)
+      const firstProblem = step.value.firstProblem ?? projection.firstDifference ?? null
+      yield {
+        kind: 'result',
+        ok: firstProblem === null,
+        treeSize: step.value.treeSize,
+        checkpoints: step.value.checkpoints,
+        payloads: step.value.payloads,
+        rows: projection.state === 'unavailable' ? null : projection.checkedUntil,
+        firstProblem,
+        elapsedMs: Math.round(performance.now() - startedMs),
+      }
+      return
+    }
+  }
+
+  return {
+    control,
+    failed: Promise.race([sequencer.failed, consumer.failed]),
+    isReady: () => columnar.ready,
+    lag: () => bus.lag(),
+    api: {
+      version,
+      clock,
+      logger,
+      logId: configuration.logId,
+      control,
+      sessions: new SessionStore(clock, randomBytes),
+      reader,
+      storage,
+      payloads,
+      keyring,
+      signer,
+      appender: sequencer,
+      columnar: client,
+      tree: (logId) => sequencer.tree(logId),
+      root: (logId) => sequencer.root(logId),
+      indexed: (logId) => projector.indexed(logId),
+      judged: (logId) => (logId === systemLogId ? sequencer.tree(logId).size : fold.judged(logId)),
+      waitUntilIndexed: (logId, treeSize, timeoutMs) => projector.waitUntil(logId, treeSize, timeoutMs),
+      projection: (logId) => reconciler.state(logId),
+      columnarState: () => (columnar.ready ? 'ready' : 'restarting'),
+      bus: async () => ({ kind: bus.durable ? 'kafka' : 'in process', lag: await bus.lag() }),
+      publishCheckpoints: () => sequencer.publishCheckpoints(),
+      verify,
+      exportDirectory: paths.exports,
+    },
+    receivers: {
+      authenticate: async (token) => control.authenticateSourceKey(token),
+      bus,
+      waitForReceipt: (position, timeoutMs) => sequencer.waitForReceipt(position, timeoutMs),
+      committed: (sourceId, logId) => sequencer.committedMark(logId, sourceId),
+      tokenKey: (logId) => keyring.tokenKey(logId),
+      clock,
+    },
+    async stop() {
+      await stopAll(consumer, bus)
+      await sequencer.stop()
+      await fold.stop()
+      await callFeed.close()
+      await reconciler.stop()
+      await projector.close()
+      await client.close()
+      await columnar.stop()
+      await signer.close()
+      await keyring.close()
+      await payloads.close()
+      await storage.close()
+    },
+  }
+}
+
+async function stopAll(consumer: BusConsumer, bus: EventBus): Promise<void> {
+  await consumer.stop()
+  await bus.close()
+}
+
+async function openBus(
+  configuration: Configuration,
+  keyring: Awaited<ReturnType<typeof openFileKeyring>>,
+  logger: Logger,
+): Promise<EventBus> {
+  if (configuration.kafka === undefined) return openInProcessBus()
+  const { openKafkaBus } = await import('../ingest/bus/kafka-bus.ts')
+  return openKafkaBus({
+    brokers: [...configuration.kafka.brokers],
+    topic: configuration.kafka.topic,
+    clientId: 'sealtrail',
+    groupId: `sealtrail-${configuration.logId}`,
+    keyring,
+    logger,
+  })
+}
+
+/** First admin and source from files, for unattended starts. */
+async function prepareAccounts(control: Control, configuration: Configuration): Promise<void> {
+  const { adminName, adminPasswordFile, sourceSecretFile, logId } = configuration
+  if ((adminName === undefined) !== (adminPasswordFile === undefined)) {
+    throw new SealtrailError('CONFIG_INVALID', 'SEALTRAIL_ADMIN_NAME and SEALTRAIL_ADMIN_PASSWORD_FILE go together')
+  }
+  if (adminName !== undefined && adminPasswordFile !== undefined && control.needsSetup()) {
+    const password = (await readFile(adminPasswordFile, 'utf8')).replace(/\r?\n$/, '')
+    await control.createUser({ name: adminName, password, role: 'admin' }, 'operator')
+  }
+  if (sourceSecretFile !== undefined) {
+    const secret = (await readFile(sourceSecretFile, 'utf8')).trim()
+    await control.adoptSourceSecret(secret, { name: 'configured', logId })
+  }
+}

@@ -1,0 +1,53 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { ExportProgress } from '../schemas/api/exports.ts'
+import { type ErrorCode, errorCatalogue, SealtrailError } from '../schemas/errors.ts'
+import { normaliseTimestamp } from '../schemas/event/timestamp.ts'
+import type { ControlClient } from './control-client.ts'
+import { ProgressLine } from './progress-line.ts'
+
+export interface ExportFlags {
+  readonly from: string
+  readonly to: string
+  readonly query: string
+  readonly out: string
+}
+
+/** Writes an evidence bundle into a new or empty folder. */
+export async function exportCommand(flags: ExportFlags, client: ControlClient): Promise<void> {
+  if (existsSync(flags.out) && (await readdir(flags.out)).length > 0) {
+    throw new SealtrailError('CONFIG_INVALID', `${flags.out} is not empty`, { hint: 'Name a new folder with --out.' })
+  }
+  const body = { q: flags.query, from: readTime(flags.from, '--from'), until: readTime(flags.to, '--to') }
+  const progress = new ProgressLine()
+  for await (const line of client.lines(ExportProgress, 'POST', '/api/v1/exports', body)) {
+    if (line.kind === 'progress') progress.update('export', line.done, line.total)
+    else if (line.kind === 'problem') throw new SealtrailError(codeOf(line.code), line.detail)
+    else {
+      progress.done()
+      await mkdir(flags.out, { recursive: true })
+      for (const name of line.files) {
+        await writeFile(join(flags.out, name), await client.bytes('GET', `/api/v1/exports/${line.id}/${name}`))
+      }
+      await client.call(z.object({}), 'DELETE', `/api/v1/exports/${line.id}`)
+      process.stdout.write(`${line.rows} rows, export leaf ${line.exportLeaf}, in ${flags.out}\n`)
+      process.stdout.write(`Check it: node ${join(flags.out, 'verify.mjs')} '<verifier key>' ${flags.out}   (see VERIFY.md)\n`)
+    }
+  }
+}
+
+function codeOf(code: string): ErrorCode {
+  const known = Object.keys(errorCatalogue).find((each): each is ErrorCode => each === code)
+  return known ?? 'INTERNAL'
+}
+
+/** A day, or an RFC 3339 time. */
+function readTime(text: string, flag: string): string {
+  const normal = normaliseTimestamp(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text)
+  if (normal === undefined) {
+    throw new SealtrailError('CONFIG_INVALID', `${flag} ${text} is no day and no RFC 3339 time`, { hint: 'For example 2026-11-24 or 2026-11-24T13:00:00Z.' })
+  }
+  return normal
+}

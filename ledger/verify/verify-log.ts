@@ -1,0 +1,136 @@
+import { equal, hex } from '../../schemas/bytes.ts'
+import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
+import { leafHash, TreeFrontier } from '../../schemas/tlog/merkle.ts'
+import { noteVerifier } from '../../schemas/tlog/note.ts'
+import { verifyEd25519 } from '../ed25519.ts'
+import { openCommitted } from '../ledger-reader.ts'
+import type { LedgerStorage } from '../ledger-storage.ts'
+import type { PayloadStore } from '../payload-store.ts'
+import { parseLeaf } from '../../schemas/leaf/open-leaf.ts'
+import { sha256 } from '../sha256.ts'
+
+export interface VerifyLogOptions {
+  readonly logId: string
+  readonly storage: LedgerStorage
+  /** Absent: the tree only. */
+  readonly payloads?: PayloadStore
+  /** Opens payloads; absent, or undefined for a key: the ciphertext is checked against its leaf, not opened. */
+  readonly openingKey?: (keyId: string) => Uint8Array | undefined
+  /** C2SP vkey of the log, from a place that the log's operator cannot rewrite. */
+  readonly verifierKey: string
+  /** A checkpoint size seen elsewhere: a log that is smaller now was rolled back. */
+  readonly rememberedSize?: number
+}
+
+export interface VerifyStep {
+  readonly stage: string
+  readonly done: number
+  readonly total: number
+}
+
+export interface VerifyResult {
+  readonly treeSize: number
+  readonly checkpoints: number
+  readonly payloads: number
+  /** Payloads that the leaf names and that are gone: erased or shredded. */
+  readonly erased: number
+  /** First thing that is wrong, named by log and index; undefined when all is well. */
+  readonly firstProblem: string | undefined
+}
+
+const reportEvery = 10_000
+
+/**
+ * Recomputes a log from stored bytes: each leaf into the tree, each segment's stated root, each checkpoint's signature
+ * and root, each payload against its leaf and commitments. Stops at the first problem and names it.
+ */
+export async function* verifyLog(options: VerifyLogOptions): AsyncGenerator<VerifyStep, VerifyResult> {
+  const { logId, storage, payloads, verifierKey } = options
+  const verifier = noteVerifier(sha256, verifyEd25519, verifierKey)
+  const total = await storage.size(logId)
+  const sizes = await storage.checkpointSizes(logId)
+  const counts = { treeSize: 0, checkpoints: 0, payloads: 0, erased: 0 }
+  const problem = (firstProblem: string): VerifyResult => ({ ...counts, firstProblem })
+  const frontier = new TreeFrontier(sha256)
+  let nextCheckpoint = 0
+  if (options.rememberedSize !== undefined && total < options.rememberedSize) {
+    return problem(`log ${logId} holds ${total} leaves, and ${options.rememberedSize} were seen before: it was rolled back`)
+  }
+  try {
+    for await (const segment of storage.readSegments(logId, 0)) {
+      if (segment.fromIndex !== frontier.size) {
+        return problem(`log ${logId}: segment ${segment.fromIndex} does not follow leaf ${frontier.size - 1}`)
+      }
+      const sealed = await payloads?.getRange(logId, segment.fromIndex, segment.nextIndex)
+      for (const [offset, leaf] of segment.leaves.entries()) {
+        const index = segment.fromIndex + offset
+        const found = sealed === undefined ? undefined : checkPayload(options, index, leaf, sealed[offset])
+        if (typeof found === 'string' && found !== 'erased' && found !== 'none') return problem(found)
+        if (found === 'erased') counts.erased++
+        else if (found !== 'none' && found !== undefined) counts.payloads++
+        frontier.append(leafHash(sha256, leaf))
+        counts.treeSize = frontier.size
+        if (frontier.size === sizes[nextCheckpoint]) {
+          const wrong = await checkCheckpoint(storage, logId, frontier, verifier)
+          if (wrong !== undefined) return problem(wrong)
+          counts.checkpoints++
+          nextCheckpoint++
+        }
+        if (frontier.size % reportEvery === 0) yield { stage: `leaves of ${logId}`, done: frontier.size, total }
+      }
+      if (!equal(frontier.root(), segment.rootAfter)) {
+        return problem(
+          `log ${logId}: segment ${segment.fromIndex} states root ${hex(segment.rootAfter).slice(0, 16)}… and its leaves give ${hex(frontier.root()).slice(0, 16)}…`,
+        )
+      }
+    }
+  } catch (error) {
+    return problem(`log ${logId}, at leaf ${frontier.size}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  const beyond = sizes[nextCheckpoint]
+  if (beyond !== undefined) {
+    return problem(`log ${logId}: a checkpoint was signed at size ${beyond}, and the log holds ${frontier.size} leaves: leaves are missing at its end`)
+  }
+  return { ...counts, firstProblem: undefined }
+}
+
+/** 'none', 'erased', true when it is whole, else the problem. */
+function checkPayload(
+  options: VerifyLogOptions,
+  index: number,
+  leaf: Uint8Array,
+  payload: Uint8Array | undefined,
+): string | true {
+  const { logId } = options
+  let named: { sha256: string } | undefined
+  try {
+    named = parseLeaf(leaf).payload
+  } catch (error) {
+    return `log ${logId}, leaf ${index}: ${error instanceof Error ? error.message : String(error)}`
+  }
+  if (named === undefined) return 'none'
+  if (payload === undefined) return 'erased'
+  try {
+    const { opened } = openCommitted(logId, index, leaf, payload, options.openingKey ?? (() => undefined))
+    // A key that is not there does not hide an altered ciphertext: its hash was checked before.
+    return opened === 'full' || options.openingKey === undefined ? true : 'erased'
+  } catch (error) {
+    return `log ${logId}, payload of leaf ${index}: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
+async function checkCheckpoint(
+  storage: LedgerStorage,
+  logId: string,
+  frontier: TreeFrontier,
+  verifier: ReturnType<typeof noteVerifier>,
+): Promise<string | undefined> {
+  const note = await storage.readCheckpoint(logId, frontier.size)
+  try {
+    const checkpoint = openCheckpoint(note ?? '', [verifier])
+    if (checkpoint.size === frontier.size && equal(checkpoint.root, frontier.root())) return undefined
+    return `log ${logId}: the checkpoint of size ${frontier.size} has another root than the leaves give`
+  } catch (error) {
+    return `log ${logId}, checkpoint of size ${frontier.size}: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
