@@ -2,10 +2,14 @@ import type { CallChange } from '../../schemas/call.ts'
 import { eventFieldNames, fieldGroup } from '../../schemas/event/fields.ts'
 import type { ColumnarClient } from './columnar-client.ts'
 import { callColumns, columnOf, columnType, toCallRow, writeRow } from './event-columns.ts'
-import { insertToken, names } from './leaf-batch.ts'
+import { insertToken, names, writerOf } from './leaf-batch.ts'
+import { insertUntilDone } from './repeated-insert.ts'
 import { RowBinaryWriter } from './row-binary.ts'
 
-/** Changes of the calls that the fold emitted while it read the leaves [from, until) of a log. */
+/**
+ * Changes of the calls that the fold emitted while it read the leaves [from, until) of a log: all of them, so that the
+ * fold may begin again at `until`.
+ */
 export interface CallBatch {
   readonly logId: string
   readonly from: number
@@ -15,23 +19,44 @@ export interface CallBatch {
 
 const callColumnNames = names(callColumns)
 
-/** Inserts the changes, all or none. A repeat with the same epoch and content changes nothing. */
+/** Inserts the changes, all or none, once, however often it must be tried. Batches of a log must not overlap. */
 export async function insertCalls(
   client: ColumnarClient,
   epoch: string,
   batch: CallBatch,
-  signal?: AbortSignal,
+  signal: AbortSignal,
+  onFailure: (error: unknown) => void,
 ): Promise<void> {
   if (batch.changes.length === 0) return
-  const writer = new RowBinaryWriter()
+  const { logId, from, until } = batch
+  const buffer = new RowBinaryWriter()
   for (const { call, sign } of batch.changes) {
-    writeRow(writer, callColumns, toCallRow(call, sign, batch.until - 1))
+    writeRow(buffer, callColumns, toCallRow(call, sign, until - 1))
   }
-  const rows = writer.written()
-  await client.insertBinary('calls', callColumnNames, rows, {
-    token: insertToken('calls', epoch, batch.logId, batch.from, batch.until, rows),
-    ...(signal === undefined ? {} : { signal }),
+  const rows = buffer.written()
+  const token = insertToken('calls', epoch, logId, from, until, rows)
+  const writer = `calls-${writerOf(logId)}`
+  const repeated = await insertUntilDone({
+    client,
+    writer,
+    signal,
+    onFailure,
+    insert: () => client.insertBinary('calls', callColumnNames, rows, { token, writer }),
+    isStored: () => holdsChangesUpTo(client, logId, until),
   })
+  if (repeated) await repairRollup(client, logId)
+}
+
+async function holdsChangesUpTo(
+  client: ColumnarClient,
+  logId: string,
+  until: number,
+): Promise<boolean> {
+  const [row] = await client.query<{ n: string }>(
+    'SELECT count() AS n FROM calls WHERE log_id = {log_id:String} AND fold_leaf_index = {last:UInt64}',
+    { log_id: logId, last: until - 1 },
+  )
+  return Number(row?.n) > 0
 }
 
 /** Number of leaves whose call changes are surely in the table; the fold repeats what it emits from there on. */

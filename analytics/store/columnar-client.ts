@@ -35,7 +35,10 @@ export interface QueryOptions {
 }
 
 export interface InsertOptions {
-  /** Hex. The same token makes a repeat of the same insert a no-op; different rows need a different token. */
+  /**
+   * Hex. The same token makes a repeat of the same insert a no-op, as long as the engine was not killed in between;
+   * different rows need a different token.
+   */
   readonly token: string
   /** Who inserts, letters, digits and dashes: what {@link ColumnarClient.fence} ends. */
   readonly writer?: string
@@ -54,14 +57,14 @@ export type QueryParams = Readonly<Record<string, unknown>>
 export interface ColumnarClient {
   /**
    * Rows as objects by column name. Every row is stored, or none; unknown columns and texts that are no number are
-   * refused. The engine wraps numbers that do not fit their column and takes null for its default: check before.
+   * refused. Repeated for 30 s while nobody answers. The engine wraps numbers that do not fit their column and takes null for its default: check before.
    */
   insertRows(
     table: string,
     rows: Iterable<Readonly<Record<string, unknown>>>,
     options: InsertOptions,
   ): Promise<void>
-  /** Rows in RowBinary, of exactly these columns. Every row is stored, or none. */
+  /** Rows in RowBinary, of exactly these columns. Every row is stored, or none. One try: see repeated-insert.ts. */
   insertBinary(
     table: string,
     columns: readonly string[],
@@ -155,7 +158,7 @@ class HttpColumnarClient implements ColumnarClient {
     options: InsertOptions,
   ): Promise<void> {
     if (rows.length === 0) return
-    await withRetry(options.signal, async () => {
+    try {
       const { stream } = await this.writer.exec({
         query: `INSERT INTO ${table} (${columns.join(', ')}) FORMAT RowBinary`,
         values: Readable.from([rows], { objectMode: false }),
@@ -166,7 +169,9 @@ class HttpColumnarClient implements ColumnarClient {
       })
       stream.resume()
       await finished(stream)
-    })
+    } catch (cause) {
+      throw storeError(cause, 'an insert')
+    }
   }
 
   async fence(writer: string): Promise<void> {

@@ -51,4 +51,5 @@ load({
   paramsType: [DataType.I32, DataType.StringArray],
   paramsValue: [argv.length, argv],
 })
-process.exit(70)
+// The engine gave up. An ordinary exit would wait for the worker, which waits for input.
+process.kill(process.pid, 'SIGKILL')

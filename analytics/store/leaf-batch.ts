@@ -4,6 +4,7 @@ import { sha256 } from '../../ledger/sha256.ts'
 import { hex, utf8 } from '../../schemas/bytes.ts'
 import type { ColumnarClient } from './columnar-client.ts'
 import { type Column, observationColumns, toRow, writeRow } from './event-columns.ts'
+import { insertUntilDone } from './repeated-insert.ts'
 import { RowBinaryWriter } from './row-binary.ts'
 
 /** An insert is cut here; smaller ones only because nothing more was there yet. */
@@ -70,16 +71,58 @@ export function insertToken(
   return hex(sha256(utf8(JSON.stringify([table, epoch, logId, from, until, hex(sha256(rows))]))))
 }
 
-export function insertBatch(
+export interface InsertBatchOptions {
+  readonly signal?: AbortSignal
+  readonly onFailure?: (error: unknown) => void
+  readonly giveUpAfterMs?: number
+}
+
+/** Puts a batch into the table, once, however often it must be tried. */
+export async function insertBatch(
   client: ColumnarClient,
   batch: LeafBatch,
-  signal?: AbortSignal,
+  options: InsertBatchOptions,
 ): Promise<void> {
-  return client.insertBinary('observations', observationColumnNames, batch.rows, {
-    token: batch.token,
-    writer: writerOf(batch.logId),
-    ...(signal === undefined ? {} : { signal }),
+  const writer = writerOf(batch.logId)
+  await insertUntilDone({
+    ...options,
+    client,
+    writer,
+    insert: () =>
+      client.insertBinary('observations', observationColumnNames, batch.rows, {
+        token: batch.token,
+        writer,
+      }),
+    isStored: () => isStored(client, batch),
   })
+}
+
+/** An insert is one part of the table: all of its rows are there, or none. Anything else is cleared away. */
+async function isStored(client: ColumnarClient, batch: LeafBatch): Promise<boolean> {
+  const { logId, fromIndex, untilIndex } = batch
+  const [row] = await client.query<{ n: string }>(
+    `SELECT count() AS n FROM observations
+WHERE log_id = {log_id:String} AND leaf_index >= {from:UInt64} AND leaf_index < {until:UInt64}`,
+    { log_id: logId, from: fromIndex, until: untilIndex },
+  )
+  const count = Number(row?.n)
+  if (count === untilIndex - fromIndex) return true
+  if (count > 0) await deleteRange(client, logId, fromIndex, untilIndex)
+  return false
+}
+
+/** Deletes rows of leaves [from, until), physically, and waits for it. */
+export function deleteRange(
+  client: ColumnarClient,
+  logId: string,
+  from: number,
+  until: number,
+): Promise<void> {
+  return client.command(
+    `ALTER TABLE observations DELETE
+WHERE log_id = {log_id:String} AND leaf_index >= {from:UInt64} AND leaf_index < {until:UInt64}`,
+    { log_id: logId, from, until },
+  )
 }
 
 /** Name of the one writer of a log's rows. */

@@ -14,6 +14,8 @@ export interface FillOptions {
   readonly signal?: AbortSignal
 }
 
+const fillRetryMs = 30_000
+
 /** Inserts rows of leaves [from, until) from the ledger. The range must be empty in the table. */
 export async function fillRange(options: FillOptions): Promise<void> {
   const { client, reader, logId, from, until, epoch, signal } = options
@@ -22,22 +24,12 @@ export async function fillRange(options: FillOptions): Promise<void> {
       signal?.throwIfAborted()
       const batch = await encodeBatch(epoch, logId, leaves.slice(at))
       if (batch === undefined) break
-      await insertBatch(client, batch, signal)
+      await insertBatch(client, batch, {
+        giveUpAfterMs: fillRetryMs,
+        ...(signal === undefined ? {} : { signal }),
+      })
       at += batch.untilIndex - batch.fromIndex
       options.onProgress?.(batch.untilIndex)
     }
   }
-}
-
-/** Deletes rows of leaves [from, until), physically, and waits for it. */
-export function deleteRange(
-  client: ColumnarClient,
-  logId: string,
-  from: number,
-  until: number,
-): Promise<void> {
-  return client.command(
-    'ALTER TABLE observations DELETE WHERE log_id = {log_id:String} AND leaf_index >= {from:UInt64} AND leaf_index < {until:UInt64}',
-    { log_id: logId, from, until },
-  )
 }

@@ -4,7 +4,6 @@ import type { CommittedLeaf, CommittedSegment, LedgerReader } from '../../ledger
 import type { ColumnarClient } from './columnar-client.ts'
 import { encodeBatch, insertBatch, maxBatchRows, writerOf } from './leaf-batch.ts'
 import { repairPrefix } from './projected-prefix.ts'
-import { insertUntilDone } from './repeated-insert.ts'
 
 export interface LogProjectionParts {
   readonly client: ColumnarClient
@@ -167,7 +166,14 @@ export class LogProjection {
     if (batch === undefined) return 0
     this.insertedAtMs = clock()
     const { signal } = this.closing
-    await insertUntilDone(logger, this.logId, signal, () => insertBatch(client, batch, signal))
+    await insertBatch(client, batch, {
+      signal,
+      onFailure: (error) =>
+        logger.warn(
+          { err: error, logId: this.logId },
+          'an insert into the columnar store is repeated',
+        ),
+    })
     this.advance(batch.untilIndex)
     return batch.untilIndex - batch.fromIndex
   }

@@ -1,6 +1,7 @@
 import type { LedgerReader } from '../../ledger/committed.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { deleteRange, fillRange } from './leaf-range.ts'
+import { deleteRange } from './leaf-batch.ts'
+import { fillRange } from './leaf-range.ts'
 
 /** Leaves a block, for everything that compares the table with the ledger. */
 export const blockLeaves = 8192

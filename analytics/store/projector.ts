@@ -10,10 +10,9 @@ import {
   repairRollup,
 } from './call-projection.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { encodeBatch, insertBatch } from './leaf-batch.ts'
-import { deleteRange, fillRange } from './leaf-range.ts'
+import { deleteRange, encodeBatch, insertBatch } from './leaf-batch.ts'
+import { fillRange } from './leaf-range.ts'
 import { LogProjection } from './log-projection.ts'
-import { insertUntilDone } from './repeated-insert.ts'
 
 export interface ProjectorOptions {
   readonly client: ColumnarClient
@@ -38,7 +37,7 @@ export interface Projector {
   indexed(logId: string): number
   /** True when the table reached the tree size within the time. */
   waitUntil(logId: string, treeSize: number, timeoutMs: number): Promise<boolean>
-  /** Resolves when the changes are in the table, however long that takes. Batches of a log one after the other, without holes. */
+  /** Resolves when the changes are in the table, however long that takes. Rejects when the signal or `close` ends it. */
   projectCalls(batch: CallBatch, signal?: AbortSignal): Promise<void>
   /** Number of leaves whose call changes are in the table: where the fold must begin to emit again. */
   callsCursor(logId: string): Promise<number>
@@ -61,6 +60,8 @@ class LedgerProjector implements Projector {
   private readonly epoch = randomUUID()
   private readonly budget: { availableBytes: number }
   private readonly logs = new Map<string, LogProjection>()
+  /** Last batch of calls of each log: one at a time. */
+  private readonly calls = new Map<string, Promise<void>>()
   private readonly closing = new AbortController()
 
   constructor(options: ProjectorOptions) {
@@ -83,12 +84,17 @@ class LedgerProjector implements Projector {
   }
 
   projectCalls(batch: CallBatch, signal?: AbortSignal): Promise<void> {
-    const both =
-      signal === undefined ? this.closing.signal : AbortSignal.any([signal, this.closing.signal])
     const { client, logger } = this.options
-    return insertUntilDone(logger, batch.logId, both, () =>
-      insertCalls(client, this.epoch, batch, both),
+    const until =
+      signal === undefined ? this.closing.signal : AbortSignal.any([signal, this.closing.signal])
+    const before = (this.calls.get(batch.logId) ?? Promise.resolve()).catch(() => undefined)
+    const done = before.then(() =>
+      insertCalls(client, this.epoch, batch, until, (error) =>
+        logger.warn({ err: error, logId: batch.logId }, 'an insert of calls is repeated'),
+      ),
     )
+    this.calls.set(batch.logId, done)
+    return done
   }
 
   async callsCursor(logId: string): Promise<number> {
@@ -124,7 +130,7 @@ class LedgerProjector implements Projector {
       for (const index of chunk) {
         const leaf = await reader.readOne(logId, index)
         const batch = leaf === undefined ? undefined : await encodeBatch(epoch, logId, [leaf])
-        if (batch !== undefined) await insertBatch(client, batch, this.closing.signal)
+        if (batch !== undefined) await insertBatch(client, batch, { signal: this.closing.signal })
       }
       await eraseCalls(client, logId, chunk)
     }
@@ -133,6 +139,7 @@ class LedgerProjector implements Projector {
   async close(): Promise<void> {
     this.closing.abort()
     await Promise.all([...this.logs.values()].map((log) => log.close()))
+    await Promise.allSettled(this.calls.values())
   }
 
   private log(logId: string): LogProjection {

@@ -69,7 +69,8 @@ function collect(value: unknown, parts: string[], room: { chars: number }): void
     if (Array.isArray(value)) {
       for (const item of value) collect(item, parts, room)
     } else {
-      for (const [key, item] of Object.entries(value)) {
+      // In canonical order: a row must not depend on how the source ordered its keys, which the ledger does not keep.
+      for (const [key, item] of Object.entries(value).sort(byKey)) {
         collect(key, parts, room)
         collect(item, parts, room)
       }
@@ -79,6 +80,10 @@ function collect(value: unknown, parts: string[], room: { chars: number }): void
   const text = cutText(String(value), room.chars)
   parts.push(text)
   room.chars -= text.length + 1
+}
+
+function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 /**
