@@ -9,6 +9,7 @@ import {
 } from '../../schemas/leaf/canonical-json.ts'
 import type { Digest } from '../../schemas/tlog/digest.ts'
 import { type Line, LineSplitter } from './line-splitter.ts'
+import { wholeMicroseconds } from './microseconds.ts'
 
 export type Direction = 'client_to_server' | 'server_to_client'
 
@@ -364,10 +365,11 @@ export class McpObserver {
     atMs: number,
   ): Omit<SourceEvent, 'event.class'> & { 'event.class': 'other' } {
     const { identity } = this
+    const time = timestampFromMs(wholeMicroseconds(atMs))
     return {
       'event.class': 'other',
-      'time.occurred': timestampFromMs(atMs),
-      'time.observed': timestampFromMs(atMs),
+      'time.occurred': time,
+      'time.observed': time,
       'time.source': 'collector',
       'source.product': 'sealtrail-tap',
       'source.vantage': 'client',

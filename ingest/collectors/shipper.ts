@@ -6,6 +6,7 @@ import { chainStart, chainValue, sentDigest } from '../../schemas/source-chain.t
 import { chainKeyOf, type SourceSecret, sourceKeyOf, spoolKeyOf } from '../../schemas/source-key.ts'
 import { createRedactionToken } from '../redaction/redaction-token.ts'
 import { createRedactor, type Redactor } from '../redaction/redactor.ts'
+import { wholeMicroseconds } from './microseconds.ts'
 import { claimOrphans, type Orphan, releaseOrphan, Spool } from './spool.ts'
 
 export interface ShipperOptions {
@@ -152,7 +153,7 @@ export class Shipper {
   }
 
   private signal(signal: 'open' | 'close' | 'heartbeat'): SourceEvent {
-    const now = timestampFromMs(this.options.clock())
+    const now = timestampFromMs(wholeMicroseconds(this.options.clock()))
     return {
       'event.class': 'source',
       'time.occurred': now,

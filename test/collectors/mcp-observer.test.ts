@@ -45,6 +45,9 @@ function observer(workflowId?: string) {
         return keep(each.feed(direction, Buffer.from(`${line}\n`), nowMs))
       })
     },
+    at(ms: number) {
+      nowMs = ms
+    },
     bytes: (direction: Direction, bytes: Uint8Array) => keep(each.feed(direction, bytes, nowMs)),
     end: () => keep(each.end(nowMs + 10)),
   }
@@ -127,6 +130,18 @@ describe('a tool call', () => {
     each.say(client, callOf(1, 'x'), request(2, 'ping'))
     expect(each.end().map((event) => [event['gen_ai.tool.name'], event['outcome.status']])).toEqual(
       [['x', 'unknown']],
+    )
+  })
+
+  test('has a valid time whatever fraction of a millisecond the clock shows', () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 4096 }), (fraction) => {
+        const each = observer()
+        each.at(1_795_531_000_999 + fraction / 4096)
+        each.say(client, callOf(1, 'x'))
+        each.say(server, result(1, {}))
+      }),
+      { numRuns: 1000 },
     )
   })
 
