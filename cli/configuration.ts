@@ -63,7 +63,9 @@ export function readConfiguration(
   })
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
-    throw new SealtrailError('CONFIG_INVALID', problems.join('; '), { hint: 'See sealtrail up --help.' })
+    throw new SealtrailError('CONFIG_INVALID', problems.join('; '), {
+      hint: 'See sealtrail up --help.',
+    })
   }
   const env = parsed.data
   if (!isLoopback(env.SEALTRAIL_HOST)) {

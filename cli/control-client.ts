@@ -1,5 +1,5 @@
-import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
+import { request } from 'node:http'
 import { createInterface } from 'node:readline'
 import type { z } from 'zod'
 import { Problem } from '../schemas/api/problem.ts'
@@ -31,7 +31,12 @@ export class ControlClient {
   }
 
   /** Lines of an NDJSON reply as they come. */
-  async *lines<T>(schema: z.ZodType<T>, method: string, path: string, body?: unknown): AsyncIterable<T> {
+  async *lines<T>(
+    schema: z.ZodType<T>,
+    method: string,
+    path: string,
+    body?: unknown,
+  ): AsyncIterable<T> {
     const response = await this.send(method, path, body)
     if ((response.statusCode ?? 500) >= 400) {
       const chunks: Buffer[] = []
@@ -51,7 +56,10 @@ export class ControlClient {
           socketPath: this.socketPath,
           method,
           path,
-          headers: text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) },
+          headers:
+            text === undefined
+              ? {}
+              : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) },
         },
         resolve,
       )
@@ -72,7 +80,11 @@ function errorOf(bytes: Buffer): SealtrailError {
   try {
     const problem = Problem.parse(JSON.parse(bytes.toString('utf8')))
     const code: ErrorCode = isErrorCode(problem.code) ? problem.code : 'INTERNAL'
-    return new SealtrailError(code, problem.detail, problem.hint === undefined ? {} : { hint: problem.hint })
+    return new SealtrailError(
+      code,
+      problem.detail,
+      problem.hint === undefined ? {} : { hint: problem.hint },
+    )
   } catch {
     return new SealtrailError('INTERNAL', 'the server answered with something unexpected')
   }

@@ -95,13 +95,25 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     logger,
     onExit: (exit) => logger.error(exit, 'columnar store ended; it is started again'),
   })
-  const client = openColumnarClient({ url: columnar.url, user: columnar.user, password: columnarPassword })
+  const client = openColumnarClient({
+    url: columnar.url,
+    user: columnar.user,
+    password: columnarPassword,
+  })
   const migrated = await migrate({ client })
   if (migrated.length > 0) logger.info({ migrations: migrated }, 'columnar store migrated')
   const logIds = [...new Set([configuration.logId, systemLogId])]
-  const projector = openProjector({ client, reader, logIds, logger, clock: () => performance.now() })
+  const projector = openProjector({
+    client,
+    reader,
+    logIds,
+    logger,
+    clock: () => performance.now(),
+  })
   observers.push((segment) => projector.observe(segment))
-  const callFeed = new CallFeed(projector, (error) => logger.warn({ err: error }, 'calls wait for the columnar store'))
+  const callFeed = new CallFeed(projector, (error) =>
+    logger.warn({ err: error }, 'calls wait for the columnar store'),
+  )
   const fold = new FoldRunner({
     reader,
     appender: sequencer,
@@ -119,7 +131,8 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     reader,
     projector,
     clock,
-    onDifference: (logId, what) => logger.error({ log: logId, difference: what }, 'columnar store differs from the ledger'),
+    onDifference: (logId, what) =>
+      logger.error({ log: logId, difference: what }, 'columnar store differs from the ledger'),
   })
   reconciler.start()
 
@@ -184,7 +197,8 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       root: (logId) => sequencer.root(logId),
       indexed: (logId) => projector.indexed(logId),
       judged: (logId) => (logId === systemLogId ? sequencer.tree(logId).size : fold.judged(logId)),
-      waitUntilIndexed: (logId, treeSize, timeoutMs) => projector.waitUntil(logId, treeSize, timeoutMs),
+      waitUntilIndexed: (logId, treeSize, timeoutMs) =>
+        projector.waitUntil(logId, treeSize, timeoutMs),
       projection: (logId) => reconciler.state(logId),
       columnarState: () => (columnar.ready ? 'ready' : 'restarting'),
       bus: async () => ({ kind: bus.durable ? 'kafka' : 'in process', lag: await bus.lag() }),
@@ -243,7 +257,10 @@ async function openBus(
 async function prepareAccounts(control: Control, configuration: Configuration): Promise<void> {
   const { adminName, adminPasswordFile, sourceSecretFile, logId } = configuration
   if ((adminName === undefined) !== (adminPasswordFile === undefined)) {
-    throw new SealtrailError('CONFIG_INVALID', 'SEALTRAIL_ADMIN_NAME and SEALTRAIL_ADMIN_PASSWORD_FILE go together')
+    throw new SealtrailError(
+      'CONFIG_INVALID',
+      'SEALTRAIL_ADMIN_NAME and SEALTRAIL_ADMIN_PASSWORD_FILE go together',
+    )
   }
   if (adminName !== undefined && adminPasswordFile !== undefined && control.needsSetup()) {
     const password = (await readFile(adminPasswordFile, 'utf8')).replace(/\r?\n$/, '')

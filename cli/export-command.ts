@@ -18,9 +18,15 @@ export interface ExportFlags {
 /** Writes an evidence bundle into a new or empty folder. */
 export async function exportCommand(flags: ExportFlags, client: ControlClient): Promise<void> {
   if (existsSync(flags.out) && (await readdir(flags.out)).length > 0) {
-    throw new SealtrailError('CONFIG_INVALID', `${flags.out} is not empty`, { hint: 'Name a new folder with --out.' })
+    throw new SealtrailError('CONFIG_INVALID', `${flags.out} is not empty`, {
+      hint: 'Name a new folder with --out.',
+    })
   }
-  const body = { q: flags.query, from: readTime(flags.from, '--from'), until: readTime(flags.to, '--to') }
+  const body = {
+    q: flags.query,
+    from: readTime(flags.from, '--from'),
+    until: readTime(flags.to, '--to'),
+  }
   const progress = new ProgressLine()
   for await (const line of client.lines(ExportProgress, 'POST', '/api/v1/exports', body)) {
     if (line.kind === 'progress') progress.update('export', line.done, line.total)
@@ -29,11 +35,16 @@ export async function exportCommand(flags: ExportFlags, client: ControlClient): 
       progress.done()
       await mkdir(flags.out, { recursive: true })
       for (const name of line.files) {
-        await writeFile(join(flags.out, name), await client.bytes('GET', `/api/v1/exports/${line.id}/${name}`))
+        await writeFile(
+          join(flags.out, name),
+          await client.bytes('GET', `/api/v1/exports/${line.id}/${name}`),
+        )
       }
       await client.call(z.object({}), 'DELETE', `/api/v1/exports/${line.id}`)
       process.stdout.write(`${line.rows} rows, export leaf ${line.exportLeaf}, in ${flags.out}\n`)
-      process.stdout.write(`Check it: node ${join(flags.out, 'verify.mjs')} '<verifier key>' ${flags.out}   (see VERIFY.md)\n`)
+      process.stdout.write(
+        `Check it: node ${join(flags.out, 'verify.mjs')} '<verifier key>' ${flags.out}   (see VERIFY.md)\n`,
+      )
     }
   }
 }
@@ -47,7 +58,9 @@ function codeOf(code: string): ErrorCode {
 function readTime(text: string, flag: string): string {
   const normal = normaliseTimestamp(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text)
   if (normal === undefined) {
-    throw new SealtrailError('CONFIG_INVALID', `${flag} ${text} is no day and no RFC 3339 time`, { hint: 'For example 2026-11-24 or 2026-11-24T13:00:00Z.' })
+    throw new SealtrailError('CONFIG_INVALID', `${flag} ${text} is no day and no RFC 3339 time`, {
+      hint: 'For example 2026-11-24 or 2026-11-24T13:00:00Z.',
+    })
   }
   return normal
 }

@@ -29,7 +29,12 @@ export interface ListenerOptions {
  *
  * @throws SealtrailError `PORT_IN_USE`
  */
-export async function openListeners({ core, configuration, controlSocket, webPort }: ListenerOptions): Promise<Listeners> {
+export async function openListeners({
+  core,
+  configuration,
+  controlSocket,
+  webPort,
+}: ListenerOptions): Promise<Listeners> {
   const metrics = new Metrics(core)
   const receivers = { ...core.receivers, logger: core.api.logger, onCounted: metrics.onCounted }
   const allowedHosts = new Set(['localhost', '127.0.0.1', '[::1]', configuration.host])
@@ -39,7 +44,10 @@ export async function openListeners({ core, configuration, controlSocket, webPor
   healthRoutes(main, core, metrics)
   if (webPort !== undefined) {
     main.all('/api/*', async (request) => {
-      throw new SealtrailError('NOT_FOUND', `there is no ${request.method} ${request.url.split('?')[0]}`)
+      throw new SealtrailError(
+        'NOT_FOUND',
+        `there is no ${request.method} ${request.url.split('?')[0]}`,
+      )
     })
     await main.register(httpProxy, {
       upstream: `http://127.0.0.1:${webPort}`,
@@ -48,7 +56,11 @@ export async function openListeners({ core, configuration, controlSocket, webPor
     })
   }
 
-  const otlp = Fastify({ loggerInstance: core.api.logger, disableRequestLogging: true, requestTimeout: 60_000 })
+  const otlp = Fastify({
+    loggerInstance: core.api.logger,
+    disableRequestLogging: true,
+    requestTimeout: 60_000,
+  })
   otlp.setErrorHandler((error, request, reply) => sendProblem(reply, problemOf(error, request.id)))
   registerReceivers(otlp, receivers)
 
@@ -91,7 +103,9 @@ function healthRoutes(app: FastifyInstance, core: Core, metrics: Metrics): void 
   app.get('/healthz', async () => ({ status: 'ok' }))
   app.get('/readyz', async (_request, reply) => {
     const ready = core.isReady()
-    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'columnar store restarting' })
+    return reply
+      .code(ready ? 200 : 503)
+      .send({ status: ready ? 'ready' : 'columnar store restarting' })
   })
   app.get('/metrics', async (_request, reply) => {
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())

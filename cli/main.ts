@@ -30,7 +30,11 @@ Examples:
 Data directory: --data DIR or SEALTRAIL_DATA, default .sealtrail`,
   )
 
-const dataOption = ['--data <dir>', 'data directory', process.env.SEALTRAIL_DATA ?? '.sealtrail'] as const
+const dataOption = [
+  '--data <dir>',
+  'data directory',
+  process.env.SEALTRAIL_DATA ?? '.sealtrail',
+] as const
 
 program
   .command('up')
@@ -75,8 +79,14 @@ sourceKey
   .option(...dataOption)
   .option('--print <what>', 'only this, for scripts: key, secret or id')
   .action(async (name: string, flags: { data: string; print?: string }) => {
-    const created = await clientOf(flags.data).call(CreateSourceKeyReply, 'POST', '/api/v1/source-keys', { name })
-    if (flags.print === 'key' || flags.print === 'secret' || flags.print === 'id') say(created[flags.print])
+    const created = await clientOf(flags.data).call(
+      CreateSourceKeyReply,
+      'POST',
+      '/api/v1/source-keys',
+      { name },
+    )
+    if (flags.print === 'key' || flags.print === 'secret' || flags.print === 'id')
+      say(created[flags.print])
     else {
       say(`Source ${name} (${created.id}). Shown once:`)
       say(`  key     ${created.key}     Bearer token for gateways, servers and scripts`)
@@ -90,7 +100,12 @@ program
   .option(...dataOption)
   .option('--url <url>', 'address of the dashboard', 'http://127.0.0.1:3000')
   .action(async (flags: { data: string; url: string }) => {
-    const { token } = await clientOf(flags.data).call(z.object({ token: z.string() }), 'POST', '/control/setup-link', {})
+    const { token } = await clientOf(flags.data).call(
+      z.object({ token: z.string() }),
+      'POST',
+      '/control/setup-link',
+      {},
+    )
     say(`${flags.url}/setup?token=${token}`)
   })
 
@@ -116,8 +131,17 @@ program
   .option(...dataOption)
   .option('--out <dir>', 'folder to write to', '.')
   .action(async (eventId: string, flags: { data: string; out: string }) => {
-    const Reply = z.object({ leafIndex: z.int(), leaf: z.string(), proof: z.string(), verifierKey: z.string() })
-    const reply = await clientOf(flags.data).call(Reply, 'GET', `/api/v1/events/${encodeURIComponent(eventId)}/tlog-proof`)
+    const Reply = z.object({
+      leafIndex: z.int(),
+      leaf: z.string(),
+      proof: z.string(),
+      verifierKey: z.string(),
+    })
+    const reply = await clientOf(flags.data).call(
+      Reply,
+      'GET',
+      `/api/v1/events/${encodeURIComponent(eventId)}/tlog-proof`,
+    )
     await writeFile(resolve(flags.out, `${eventId}.leaf`), Buffer.from(reply.leaf, 'base64'))
     await writeFile(resolve(flags.out, `${eventId}.tlog-proof`), reply.proof)
     say(`leaf ${reply.leafIndex}: ${eventId}.leaf, ${eventId}.tlog-proof`)
@@ -139,7 +163,9 @@ program
 
 program
   .command('rebuild')
-  .description('drop the columnar store and fill it again from the ledger; Sealtrail must be stopped')
+  .description(
+    'drop the columnar store and fill it again from the ledger; Sealtrail must be stopped',
+  )
   .option(...dataOption)
   .action(async (flags: { data: string }) => {
     const { rebuildCommand } = await import('./rebuild-command.ts')
@@ -167,7 +193,14 @@ function say(text: string): void {
 try {
   await program.parseAsync()
 } catch (error) {
-  const known = isSealtrailError(error) ? error : new SealtrailError('INTERNAL', error instanceof Error ? (error.stack ?? error.message) : String(error))
-  process.stderr.write(`sealtrail: ${known.message} (${known.code})\n${known.hint === undefined ? '' : `${known.hint}\n`}`)
+  const known = isSealtrailError(error)
+    ? error
+    : new SealtrailError(
+        'INTERNAL',
+        error instanceof Error ? (error.stack ?? error.message) : String(error),
+      )
+  process.stderr.write(
+    `sealtrail: ${known.message} (${known.code})\n${known.hint === undefined ? '' : `${known.hint}\n`}`,
+  )
   process.exit(2)
 }

@@ -28,9 +28,21 @@ export class Metrics {
   constructor(core: Core) {
     const logIds = [core.api.logId, '_system']
     const gauges = [
-      ['sealtrail_ledger_leaves', 'Leaves that are durable', (logId: string) => core.api.tree(logId).size],
-      ['sealtrail_indexed_leaves', 'Leaves in the columnar store', (logId: string) => core.api.indexed(logId)],
-      ['sealtrail_judged_leaves', 'Leaves that the detectors have passed', (logId: string) => core.api.judged(logId)],
+      [
+        'sealtrail_ledger_leaves',
+        'Leaves that are durable',
+        (logId: string) => core.api.tree(logId).size,
+      ],
+      [
+        'sealtrail_indexed_leaves',
+        'Leaves in the columnar store',
+        (logId: string) => core.api.indexed(logId),
+      ],
+      [
+        'sealtrail_judged_leaves',
+        'Leaves that the detectors have passed',
+        (logId: string) => core.api.judged(logId),
+      ],
     ] as const
     for (const [name, help, read] of gauges) {
       new Gauge({

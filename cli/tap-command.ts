@@ -25,6 +25,7 @@ Environment:
   SEALTRAIL_SOURCE_SECRET        Source secret (sts_…) as shown when the source was created.
   SEALTRAIL_SOURCE_SECRET_FILE   A file that holds it instead.
   SEALTRAIL_AGENT, SEALTRAIL_USER, SEALTRAIL_WORKFLOW   Who uses the server; stand on the record as asserted.
+  SEALTRAIL_CONVERSATION         Ties the servers of one conversation together on the record.
   SEALTRAIL_SPOOL_BYTES          Size limit of the spool; default 67108864. What does not fit is counted as a gap.
 
 Without a source secret the tap passes everything through and records nothing.
@@ -57,6 +58,7 @@ export async function tapCommand(argv: readonly string[]): Promise<number> {
     agentName: nonEmpty(process.env.SEALTRAIL_AGENT),
     userName: nonEmpty(process.env.SEALTRAIL_USER),
     workflowId: nonEmpty(process.env.SEALTRAIL_WORKFLOW),
+    conversationId: nonEmpty(process.env.SEALTRAIL_CONVERSATION),
     shipper: shipperOf(values.server, values.url, values.spool),
     clock: () => performance.timeOrigin + performance.now(),
     stdin: process.stdin,

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { dataPaths, lockDataDirectory } from '../ledger/data-directory.ts'
-import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
 import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
 import { loadMasterKey } from '../ledger/keyring/master-key.ts'
+import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { type VerifyResult, verifyLog } from '../ledger/verify/verify-log.ts'
 import { VerifyProgress } from '../schemas/api/integrity.ts'
@@ -22,7 +22,10 @@ export interface VerifyFlags {
 }
 
 /** Recomputes everything from stored bytes. Exit code 0: all is well; 1: the first problem was named. */
-export async function verifyCommand(flags: VerifyFlags, running: ControlClient | undefined): Promise<number> {
+export async function verifyCommand(
+  flags: VerifyFlags,
+  running: ControlClient | undefined,
+): Promise<number> {
   return running === undefined ? verifyOffline(flags) : verifyRunning(flags, running)
 }
 
@@ -30,14 +33,20 @@ async function verifyRunning(flags: VerifyFlags, client: ControlClient): Promise
   const progress = new ProgressLine()
   let failed = false
   for (const logId of flags.log === undefined ? ['main', '_system'] : [flags.log]) {
-    for await (const line of client.lines(VerifyProgress, 'POST', '/api/v1/integrity/verify', { logId })) {
+    for await (const line of client.lines(VerifyProgress, 'POST', '/api/v1/integrity/verify', {
+      logId,
+    })) {
       if (line.kind === 'progress') {
         progress.update(line.stage, line.done, line.total)
         continue
       }
       progress.done()
       failed ||= !line.ok
-      say(line.ok ? `OK  ${logId}: ${line.treeSize} leaves, ${line.checkpoints} checkpoints, ${line.payloads} payloads, ${line.rows ?? 0} rows` : `BAD ${line.firstProblem}`)
+      say(
+        line.ok
+          ? `OK  ${logId}: ${line.treeSize} leaves, ${line.checkpoints} checkpoints, ${line.payloads} payloads, ${line.rows ?? 0} rows`
+          : `BAD ${line.firstProblem}`,
+      )
     }
   }
   return failed ? 1 : 0
@@ -45,24 +54,36 @@ async function verifyRunning(flags: VerifyFlags, client: ControlClient): Promise
 
 async function verifyOffline(flags: VerifyFlags): Promise<number> {
   if (!existsSync(join(flags.data, 'ledger'))) {
-    throw new SealtrailError('CONFIG_INVALID', `${flags.data} holds no ledger`, { hint: 'Name the data directory with --data.' })
+    throw new SealtrailError('CONFIG_INVALID', `${flags.data} holds no ledger`, {
+      hint: 'Name the data directory with --data.',
+    })
   }
   const paths = dataPaths(flags.data)
   const unlock = await lockDataDirectory(flags.data)
   const progress = new ProgressLine()
   let failed = false
   try {
-    const storage = await openFileStorage(paths.ledger, { onRepair: (message) => say(`note: ${message}`) })
+    const storage = await openFileStorage(paths.ledger, {
+      onRepair: (message) => say(`note: ${message}`),
+    })
     const payloads = await openFilePayloadStore(paths.payloads)
-    const keyring = existsSync(join(paths.keyring, 'keyring')) ? await openFileKeyring(paths.keyring, await loadMasterKey(paths.keyring, process.env.SEALTRAIL_MASTER_KEY_FILE)) : undefined
+    const keyring = existsSync(join(paths.keyring, 'keyring'))
+      ? await openFileKeyring(
+          paths.keyring,
+          await loadMasterKey(paths.keyring, process.env.SEALTRAIL_MASTER_KEY_FILE),
+        )
+      : undefined
     for (const logId of flags.log === undefined ? await storage.logIds() : [flags.log]) {
-      const verifierKey = flags.key ?? (await readFile(join(paths.signer, `${logId}.vkey`), 'utf8')).trim()
+      const verifierKey =
+        flags.key ?? (await readFile(join(paths.signer, `${logId}.vkey`), 'utf8')).trim()
       const steps = verifyLog({
         logId,
         storage,
         verifierKey,
         ...(flags.treeOnly ? {} : { payloads }),
-        ...(keyring === undefined ? {} : { openingKey: (keyId: string) => keyring.openingKey(logId, keyId) }),
+        ...(keyring === undefined
+          ? {}
+          : { openingKey: (keyId: string) => keyring.openingKey(logId, keyId) }),
         ...(flags.size === undefined ? {} : { rememberedSize: Number(flags.size) }),
       })
       let result: VerifyResult | undefined
@@ -78,11 +99,15 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
           ? `OK  ${logId}: ${result.treeSize} leaves, ${result.checkpoints} checkpoints, ${result.payloads} payloads${result.erased > 0 ? `, ${result.erased} erased` : ''}`
           : `BAD ${result.firstProblem}`,
       )
-      if (flags.key === undefined) say(`    against ${verifierKey}: compare this key, and size ${result.treeSize}, with what you hold elsewhere`)
+      if (flags.key === undefined)
+        say(
+          `    against ${verifierKey}: compare this key, and size ${result.treeSize}, with what you hold elsewhere`,
+        )
     }
   } catch (error) {
     progress.done()
-    if (!isSealtrailError(error, 'LEDGER_CORRUPT') && !isSealtrailError(error, 'KEYRING_CORRUPT')) throw error
+    if (!isSealtrailError(error, 'LEDGER_CORRUPT') && !isSealtrailError(error, 'KEYRING_CORRUPT'))
+      throw error
     say(`BAD ${error.message}`)
     failed = true
   } finally {

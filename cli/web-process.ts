@@ -1,18 +1,24 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { SealtrailError } from '../schemas/errors.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const next = join(root, 'node_modules/next/dist/bin/next')
-const environment = { ...minimalEnvironment(), NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: 'production' }
+const environment = {
+  ...minimalEnvironment(),
+  NEXT_TELEMETRY_DISABLED: '1',
+  NODE_ENV: 'production',
+}
 
 /** The dashboard gets no variable of ours: it has no key and no secret to lose. */
 function minimalEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !name.startsWith('SEALTRAIL_') && name !== 'NODE_OPTIONS'),
+    Object.entries(process.env).filter(
+      ([name]) => !name.startsWith('SEALTRAIL_') && name !== 'NODE_OPTIONS',
+    ),
   ) as NodeJS.ProcessEnv
 }
 
@@ -27,7 +33,12 @@ export function dashboardIsStale(): boolean {
 function newestMs(folder: string): number {
   let newest = 0
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    if (entry.name === '.next' || entry.name === 'next-env.d.ts' || entry.name === 'tsconfig.tsbuildinfo') continue
+    if (
+      entry.name === '.next' ||
+      entry.name === 'next-env.d.ts' ||
+      entry.name === 'tsconfig.tsbuildinfo'
+    )
+      continue
     const path = join(folder, entry.name)
     newest = Math.max(newest, entry.isDirectory() ? newestMs(path) : statSync(path).mtimeMs)
   }
@@ -36,13 +47,20 @@ function newestMs(folder: string): number {
 
 /** Builds the dashboard. @throws SealtrailError `INTERNAL` with what the build printed */
 export async function buildDashboard(): Promise<void> {
-  const child = spawn(process.execPath, [next, 'build', 'web'], { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [next, 'build', 'web'], {
+    cwd: root,
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const output: Buffer[] = []
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk))
   child.stderr.on('data', (chunk: Buffer) => output.push(chunk))
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
   if (code !== 0) {
-    throw new SealtrailError('INTERNAL', `building the dashboard failed:\n${Buffer.concat(output).toString('utf8').slice(-4000)}`)
+    throw new SealtrailError(
+      'INTERNAL',
+      `building the dashboard failed:\n${Buffer.concat(output).toString('utf8').slice(-4000)}`,
+    )
   }
 }
 
@@ -53,7 +71,10 @@ export interface WebProcess {
 }
 
 /** Starts the dashboard on a loopback port that only core talks to. It ends with this process. */
-export async function startDashboard(port: number, onExit: (code: number | null) => void): Promise<WebProcess> {
+export async function startDashboard(
+  port: number,
+  onExit: (code: number | null) => void,
+): Promise<WebProcess> {
   let stopping = false
   let child: ChildProcess
   const launch = () => {
@@ -94,7 +115,9 @@ export async function startDashboard(port: number, onExit: (code: number | null)
 async function untilAnswers(port: number): Promise<void> {
   for (let attempt = 0; attempt < 300; attempt++) {
     try {
-      const response = await fetch(`http://127.0.0.1:${port}/login`, { signal: AbortSignal.timeout(2000) })
+      const response = await fetch(`http://127.0.0.1:${port}/login`, {
+        signal: AbortSignal.timeout(2000),
+      })
       await response.arrayBuffer()
       return
     } catch {

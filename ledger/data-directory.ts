@@ -28,7 +28,9 @@ export async function lockDataDirectory(directory: string): Promise<() => void> 
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const { lock } = dataPaths(directory)
   const mine = `${lock}.${process.pid}`
-  writeFileSync(mine, JSON.stringify({ pid: process.pid, started: startOf(process.pid) }), { mode: 0o600 })
+  writeFileSync(mine, JSON.stringify({ pid: process.pid, started: startOf(process.pid) }), {
+    mode: 0o600,
+  })
   try {
     for (let attempt = 0; attempt < 3; attempt++) {
       try {
@@ -60,7 +62,13 @@ interface Holder {
 function readHolder(path: string): Holder | undefined {
   try {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'))
-    if (typeof value !== 'object' || value === null || !('pid' in value) || typeof value.pid !== 'number') return undefined
+    if (
+      typeof value !== 'object' ||
+      value === null ||
+      !('pid' in value) ||
+      typeof value.pid !== 'number'
+    )
+      return undefined
     const started = 'started' in value && typeof value.started === 'string' ? value.started : null
     return { pid: value.pid, started }
   } catch {

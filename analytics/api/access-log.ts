@@ -30,7 +30,12 @@ export class AccessLog {
     await this.once(principal, logId, 'payload.open', eventId)
   }
 
-  private async once(principal: Principal, logId: string, action: string, target: string): Promise<void> {
+  private async once(
+    principal: Principal,
+    logId: string,
+    action: string,
+    target: string,
+  ): Promise<void> {
     const now = this.clock()
     const key = JSON.stringify([actorOf(principal), logId, action, target])
     const last = this.lastAtMs.get(key)

@@ -1,11 +1,11 @@
-import type { FastifyBaseLogger } from "fastify"
+import type { FastifyBaseLogger } from 'fastify'
 import type { LedgerReader } from '../../ledger/committed.ts'
 import type { Control } from '../../ledger/control/control.ts'
+import type { Keyring } from '../../ledger/keyring.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
 import type { LedgerStorage } from '../../ledger/ledger-storage.ts'
 import type { PayloadStore } from '../../ledger/payload-store.ts'
 import type { Signer } from '../../ledger/signer.ts'
-import type { Keyring } from '../../ledger/keyring.ts'
 import type { IntegrityReply, LogIntegrity, VerifyProgress } from '../../schemas/api/integrity.ts'
 import type { HashReader } from '../../schemas/tlog/merkle.ts'
 import type { ColumnarClient } from '../store/columnar-client.ts'
@@ -49,4 +49,3 @@ export interface ApiContext {
   /** Folder for exports until they are fetched. */
   readonly exportDirectory: string
 }
-

@@ -89,7 +89,8 @@ export async function createApi(
   })
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error, request.id)
-    if (problem.status >= 500) request.log.error({ err: error, requestId: request.id }, 'request failed')
+    if (problem.status >= 500)
+      request.log.error({ err: error, requestId: request.id }, 'request failed')
     return sendProblem(reply, problem)
   })
   const routes: RouteContext = {

@@ -29,7 +29,8 @@ export async function definitionInForce(
 }
 
 function readDefinitions(attributes: unknown): JsonValue[] {
-  if (typeof attributes !== 'object' || attributes === null || !('definitions' in attributes)) return []
+  if (typeof attributes !== 'object' || attributes === null || !('definitions' in attributes))
+    return []
   return Array.isArray(attributes.definitions) ? attributes.definitions : []
 }
 

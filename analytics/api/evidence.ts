@@ -1,3 +1,5 @@
+import { openPayload } from '../../ledger/payloads/sealed-payload.ts'
+import { sha256 } from '../../ledger/sha256.ts'
 import type { Evidence } from '../../schemas/api/event-detail.ts'
 import { base64, fromHex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
@@ -6,8 +8,6 @@ import type { Opening } from '../../schemas/leaf/leaf.ts'
 import { parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import { inclusionProof } from '../../schemas/tlog/merkle.ts'
 import { formatTlogProof } from '../../schemas/tlog/tlog-proof.ts'
-import { openPayload } from '../../ledger/payloads/sealed-payload.ts'
-import { sha256 } from '../../ledger/sha256.ts'
 import type { ApiContext } from './api-context.ts'
 
 /**
@@ -73,7 +73,10 @@ export async function openingsOf(
   const sealed = await context.payloads.get(logId, leafIndex)
   if (sealed === undefined) return 'erased'
   if (Buffer.compare(sha256(sealed), fromHex(parsed.payload.sha256)) !== 0) {
-    throw new SealtrailError('PAYLOAD_MISSING', `payload of leaf ${leafIndex} of ${logId} was altered`)
+    throw new SealtrailError(
+      'PAYLOAD_MISSING',
+      `payload of leaf ${leafIndex} of ${logId} was altered`,
+    )
   }
   const opened = openPayload(sealed, (keyId) => context.keyring.openingKey(logId, keyId))
   return opened === 'destroyed' ? 'erased' : opened
@@ -104,10 +107,14 @@ export async function tlogProofOf(
   const checkpoint =
     treeSize === undefined ? undefined : await context.storage.readCheckpoint(logId, treeSize)
   if (treeSize === undefined || checkpoint === undefined || treeSize <= leafIndex) {
-    throw new SealtrailError('PROOF_INVALID', `leaf ${leafIndex} is not under a signed checkpoint yet`, {
-      retryable: true,
-      hint: 'Checkpoints are signed once a second; try again.',
-    })
+    throw new SealtrailError(
+      'PROOF_INVALID',
+      `leaf ${leafIndex} is not under a signed checkpoint yet`,
+      {
+        retryable: true,
+        hint: 'Checkpoints are signed once a second; try again.',
+      },
+    )
   }
   const hashes = inclusionProof(context.tree(logId), sha256, leafIndex, treeSize)
   return {

@@ -1,13 +1,19 @@
+import type { Role } from '../../schemas/api/session.ts'
 import type { SealedGroup } from '../../schemas/event/fields.ts'
 import { sealedGroups } from '../../schemas/event/fields.ts'
-import type { Role } from '../../schemas/api/session.ts'
 
 /**
  * Who asks. `operator` is whoever may open the control socket of the data directory, i.e. the operating-system user
  * that runs Sealtrail; it needs no password because it could read the files anyway.
  */
 export type Principal =
-  | { readonly kind: 'user'; readonly id: string; readonly name: string; readonly role: Role; readonly logId: string }
+  | {
+      readonly kind: 'user'
+      readonly id: string
+      readonly name: string
+      readonly role: Role
+      readonly logId: string
+    }
   | { readonly kind: 'operator'; readonly logId: string }
 
 /** The principal as it stands on the record (`admin.actor`). */

@@ -9,12 +9,19 @@ import { SealtrailError } from '../../schemas/errors.ts'
  *
  * @throws SealtrailError `CROSS_ORIGIN_REFUSED`
  */
-export function checkRequestOrigin(request: FastifyRequest, allowedHosts: ReadonlySet<string>): void {
+export function checkRequestOrigin(
+  request: FastifyRequest,
+  allowedHosts: ReadonlySet<string>,
+): void {
   const host = hostNameOf(request.headers.host)
   if (host === undefined || !allowedHosts.has(host)) {
-    throw new SealtrailError('CROSS_ORIGIN_REFUSED', 'the Host header names no address of this server', {
-      hint: `Use one of: ${[...allowedHosts].join(', ')}.`,
-    })
+    throw new SealtrailError(
+      'CROSS_ORIGIN_REFUSED',
+      'the Host header names no address of this server',
+      {
+        hint: `Use one of: ${[...allowedHosts].join(', ')}.`,
+      },
+    )
   }
   const site = request.headers['sec-fetch-site']
   const origin = request.headers.origin

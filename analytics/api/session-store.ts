@@ -80,7 +80,8 @@ export class SessionStore {
   private expired(session: Session): boolean {
     const now = this.clock()
     return (
-      now - session.seenAtMs > this.limits.idleMs || now - session.startedAtMs > this.limits.absoluteMs
+      now - session.seenAtMs > this.limits.idleMs ||
+      now - session.startedAtMs > this.limits.absoluteMs
     )
   }
 }

@@ -1,8 +1,15 @@
 import { SealtrailError } from '../../schemas/errors.ts'
-import { type EventField, eventFields, type FieldType, isEventField, type SealedGroup } from '../../schemas/event/fields.ts'
+import {
+  type EventField,
+  eventFields,
+  type FieldType,
+  isEventField,
+  type SealedGroup,
+} from '../../schemas/event/fields.ts'
 import { normaliseTimestamp, timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { Comparison, Query, QueryTarget, QueryValue, Span } from '../../schemas/query/query.ts'
 import { columnOf } from '../store/event-columns.ts'
+import { searchTokens } from '../store/search-text.ts'
 
 /** A condition in SQL with bound parameters. Text of a query never becomes SQL text. */
 export interface CompiledQuery {
@@ -110,11 +117,13 @@ class Compiler {
       case 'timestamp':
         return `ifNull(${column} ${comparison} ${this.bind(this.instant(value), 'String')}::DateTime64(9, 'UTC'), 0)`
       case 'boolean': {
-        if (comparison !== '=') throw wrong(`${field} is true or false and takes no ${comparison}`, value.span)
+        if (comparison !== '=')
+          throw wrong(`${field} is true or false and takes no ${comparison}`, value.span)
         return `ifNull(${column} = ${this.bind(readBoolean(field, value) ? 1 : 0, 'UInt8')}, 0)`
       }
       case 'list':
-        if (comparison !== '=') throw wrong(`${field} is a list and takes no ${comparison}`, value.span)
+        if (comparison !== '=')
+          throw wrong(`${field} is a list and takes no ${comparison}`, value.span)
         return value.kind === 'wildcard'
           ? `arrayExists(x -> x LIKE ${this.bind(likePattern(value.text), 'String')}, ${column})`
           : `has(${column}, ${this.bind(value.text, 'String')})`
@@ -154,10 +163,14 @@ class Compiler {
   private range(query: Query & { kind: 'range' }): string {
     const parts: string[] = []
     if (query.low !== undefined) {
-      parts.push(this.condition(query.target, query.lowInclusive ? '>=' : '>', [query.low], query.span))
+      parts.push(
+        this.condition(query.target, query.lowInclusive ? '>=' : '>', [query.low], query.span),
+      )
     }
     if (query.high !== undefined) {
-      parts.push(this.condition(query.target, query.highInclusive ? '<=' : '<', [query.high], query.span))
+      parts.push(
+        this.condition(query.target, query.highInclusive ? '<=' : '<', [query.high], query.span),
+      )
     }
     return parts.length === 0 ? this.exists(query.target) : `(${parts.join(' AND ')})`
   }
@@ -176,12 +189,13 @@ class Compiler {
    * columns only: the text of arguments and results is not theirs to count.
    */
   private text(value: QueryValue): string {
-    const words = value.text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []
+    const words = searchTokens(value.text)
     if (!this.options.groups.has('arguments')) {
       const pattern = this.bind(`%${escapeLike(value.text)}%`, 'String')
       return `(gen_ai_tool_name LIKE ${pattern} OR mcp_server_name LIKE ${pattern})`
     }
-    if (words.length === 0) return `position(search_text, ${this.bind(value.text.toLowerCase(), 'String')}) > 0`
+    if (words.length === 0)
+      return `position(search_text, ${this.bind(value.text.toLowerCase(), 'String')}) > 0`
     const tokens = words.slice(0, 16).map((word) => this.bind(word, 'String'))
     const all = tokens.map((token) => `hasToken(search_text, ${token})`)
     // A phrase or anything with punctuation must also stand there as written.
@@ -189,7 +203,8 @@ class Compiler {
     if (value.kind === 'wildcard') {
       return `search_text LIKE ${this.bind(`%${likePattern(value.text.toLowerCase())}%`, 'String')}`
     }
-    if (exact) all.push(`position(search_text, ${this.bind(value.text.toLowerCase(), 'String')}) > 0`)
+    if (exact)
+      all.push(`position(search_text, ${this.bind(value.text.toLowerCase(), 'String')}) > 0`)
     return `(${all.join(' AND ')})`
   }
 
@@ -247,7 +262,12 @@ function readNumber(field: EventField, value: QueryValue): number {
   return number * factor
 }
 
-const sizeFactors: Readonly<Record<string, number>> = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }
+const sizeFactors: Readonly<Record<string, number>> = {
+  B: 1,
+  KB: 1024,
+  MB: 1024 ** 2,
+  GB: 1024 ** 3,
+}
 
 function readBoolean(field: EventField, value: QueryValue): boolean {
   if (value.text === 'true') return true

@@ -1,14 +1,26 @@
 import type { EventRow } from '../../schemas/api/search.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { EventFields } from '../../schemas/event/event.ts'
-import { type EventField, eventFieldNames, eventFields, type SealedGroup } from '../../schemas/event/fields.ts'
+import {
+  type EventField,
+  eventFieldNames,
+  eventFields,
+  type SealedGroup,
+} from '../../schemas/event/fields.ts'
 import { columnOf } from '../store/event-columns.ts'
 
 /** Longest text in a list; whole texts come with the event. */
 const listTextChars = 512
 
 /** Fields of the list view. Results, raw records and attributes are only in the drawer, from the ledger itself. */
-const hiddenInLists: ReadonlySet<EventField> = new Set(['raw.record', 'gen_ai.tool.call.result', 'attributes', 'tool.list', 'redactions', 'finding.explanation'])
+const hiddenInLists: ReadonlySet<EventField> = new Set([
+  'raw.record',
+  'gen_ai.tool.call.result',
+  'attributes',
+  'tool.list',
+  'redactions',
+  'finding.explanation',
+])
 
 /** Fields that a list shows to somebody who may see these groups. */
 export function listFields(groups: ReadonlySet<SealedGroup>): readonly EventField[] {
@@ -19,7 +31,7 @@ export function listFields(groups: ReadonlySet<SealedGroup>): readonly EventFiel
 }
 
 /**
- * SELECT list for rows: one column a field under its snake_case name, JSON texts cut in the engine so that a page of
+ * SELECT list for rows: one column a field as `out_<column>` (an alias that is a column's name would replace it in WHERE), JSON texts cut in the engine so that a page of
  * rows stays small.
  */
 export function rowSelect(fields: readonly EventField[]): string {
@@ -27,12 +39,12 @@ export function rowSelect(fields: readonly EventField[]): string {
     const column = columnOf(field)
     const type = eventFields[field].type
     if (type === 'json' || type === 'string') {
-      return `substringUTF8(${column}, 1, ${listTextChars + 1}) AS ${column}`
+      return `substringUTF8(${column}, 1, ${listTextChars + 1}) AS out_${column}`
     }
-    if (type === 'timestamp') return `toString(${column}) AS ${column}`
-    return column
+    if (type === 'timestamp') return `toString(${column}) AS out_${column}`
+    return `${column} AS out_${column}`
   })
-  return ['log_id', 'toString(leaf_index) AS leaf_index', 'present', ...columns].join(', ')
+  return ['log_id', 'toString(leaf_index) AS out_leaf_index', 'present', ...columns].join(', ')
 }
 
 export type StoredRow = Readonly<Record<string, unknown>>
@@ -44,7 +56,7 @@ export function readRow(row: StoredRow, fields: readonly EventField[]): EventRow
   const cut: string[] = []
   for (const field of fields) {
     if (!present.has(field)) continue
-    const raw = row[columnOf(field)]
+    const raw = row[`out_${columnOf(field)}`]
     const value = readValue(field, raw)
     if (value === undefined) continue
     if (typeof raw === 'string' && raw.length > listTextChars && isLong(field)) cut.push(field)
@@ -52,13 +64,17 @@ export function readRow(row: StoredRow, fields: readonly EventField[]): EventRow
   }
   const parsed = EventFields.safeParse(event)
   if (!parsed.success) {
-    throw new SealtrailError('STORE_UNAVAILABLE', 'the columnar store holds a row that is no event', {
-      hint: 'Run sealtrail rebuild.',
-    })
+    throw new SealtrailError(
+      'STORE_UNAVAILABLE',
+      'the columnar store holds a row that is no event',
+      {
+        hint: 'Run sealtrail rebuild.',
+      },
+    )
   }
   return {
     logId: String(row['log_id']),
-    leafIndex: Number(row['leaf_index']),
+    leafIndex: Number(row['out_leaf_index']),
     eventId: parsed.data['event.id'] ?? '',
     event: parsed.data,
     cut,
@@ -86,7 +102,9 @@ function readValue(field: EventField, raw: unknown): unknown {
     case 'json':
       return readJson(String(raw))
     default:
-      return typeof raw === 'string' ? raw.slice(0, isLong(field) ? listTextChars : raw.length) : raw
+      return typeof raw === 'string'
+        ? raw.slice(0, isLong(field) ? listTextChars : raw.length)
+        : raw
   }
 }
 

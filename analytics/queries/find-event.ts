@@ -11,7 +11,12 @@ export async function findEvent(
   eventId: string,
   scope: QueryScope,
 ): Promise<EventRow> {
-  const [row] = await eventsWhere(client, 'event_id = {event_id:String}', { event_id: eventId }, scope)
+  const [row] = await eventsWhere(
+    client,
+    'event_id = {event_id:String}',
+    { event_id: eventId },
+    scope,
+  )
   if (row === undefined) throw new SealtrailError('NOT_FOUND', `there is no event ${eventId}`)
   return row
 }

@@ -13,9 +13,9 @@ import type { QueryScope } from './query-scope.ts'
 
 type StoredFinding = Readonly<Record<string, unknown>>
 
-const columns = `finding_id, event_id, toString(leaf_index) AS leaf_index, detector, severity, p,
-  toString(occurred_at) AS occurred_at, toString(recorded_at) AS recorded_at, sentence, explanation,
-  arrayMap(x -> toString(x), evidence) AS evidence`
+const columns = `finding_id, event_id, toString(leaf_index) AS out_leaf_index, detector, severity, p,
+  toString(occurred_at) AS out_occurred_at, toString(recorded_at) AS out_recorded_at, sentence, explanation,
+  arrayMap(x -> toString(x), evidence) AS out_evidence`
 
 /** Findings of a time range, newest first. */
 export async function listFindings(
@@ -71,7 +71,7 @@ export async function findFinding(
     { signal: scope.signal },
   )
   if (row === undefined) throw new SealtrailError('NOT_FOUND', `there is no finding ${findingId}`)
-  const evidence = Array.isArray(row['evidence']) ? row['evidence'].map(Number) : []
+  const evidence = Array.isArray(row['out_evidence']) ? row['out_evidence'].map(Number) : []
   return {
     finding: readFinding(row),
     explanation: Explanation.parse(JSON.parse(String(row['explanation']))),
@@ -91,12 +91,12 @@ function readFinding(row: StoredFinding): FindingRow {
   return {
     findingId: String(row['finding_id']),
     eventId: String(row['event_id']),
-    leafIndex: Number(row['leaf_index']),
+    leafIndex: Number(row['out_leaf_index']),
     detector: String(row['detector']),
     severity: Severity.parse(row['severity']),
     p: Number(row['p']),
-    occurredAt: `${String(row['occurred_at']).replace(' ', 'T')}Z`,
-    recordedAt: `${String(row['recorded_at']).replace(' ', 'T')}Z`,
+    occurredAt: `${String(row['out_occurred_at']).replace(' ', 'T')}Z`,
+    recordedAt: `${String(row['out_recorded_at']).replace(' ', 'T')}Z`,
     sentence: String(row['sentence']),
     entity: explanation.entity,
     subject: explanation.subject,

@@ -1,6 +1,10 @@
 import type { HistogramReply, HistogramRequest } from '../../schemas/api/search.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
-import { normaliseTimestamp, timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
+import {
+  normaliseTimestamp,
+  timestampFromMs,
+  timestampToMs,
+} from '../../schemas/event/timestamp.ts'
 import type { ColumnarClient } from '../store/columnar-client.ts'
 import { whereOf } from './conditions.ts'
 import type { QueryScope } from './query-scope.ts'
@@ -78,6 +82,7 @@ function orderSeries(seen: ReadonlySet<string>): string[] {
 
 function instantMs(value: string, name: string): number {
   const normal = normaliseTimestamp(value)
-  if (normal === undefined) throw new SealtrailError('REQUEST_INVALID', `${name} is no RFC 3339 time`)
+  if (normal === undefined)
+    throw new SealtrailError('REQUEST_INVALID', `${name} is no RFC 3339 time`)
   return timestampToMs(normal)
 }

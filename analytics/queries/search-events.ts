@@ -60,15 +60,15 @@ export async function attachFindings(
   scope: QueryScope,
 ): Promise<void> {
   if (rows.length === 0) return
-  const found = await client.query<{ finding_id: string; evidence: string[] }>(
-    `SELECT finding_id, arrayMap(x -> toString(x), evidence) AS evidence FROM findings
+  const found = await client.query<{ finding_id: string; out_evidence: string[] }>(
+    `SELECT finding_id, arrayMap(x -> toString(x), evidence) AS out_evidence FROM findings
 WHERE log_id = {log_id:String} AND hasAny(evidence, {indexes:Array(UInt64)}) LIMIT 10000`,
     { log_id: scope.logId, indexes: rows.map((row) => row.leafIndex) },
     { signal: scope.signal },
   )
   const byLeaf = new Map<number, string[]>()
-  for (const { finding_id, evidence } of found) {
-    for (const index of evidence.map(Number)) {
+  for (const { finding_id, out_evidence } of found) {
+    for (const index of out_evidence.map(Number)) {
       byLeaf.set(index, [...(byLeaf.get(index) ?? []), finding_id])
     }
   }

@@ -96,11 +96,19 @@ export async function writeEvidenceBundle(
   const size = (await parts.storage.checkpointSizes(logId)).at(-1) ?? 0
   const checkpoint = await parts.storage.readCheckpoint(logId, size)
   if (checkpoint === undefined || size <= exportLeaf) {
-    throw new SealtrailError('SIGNER_REFUSED', 'no checkpoint covers the export; nothing was handed out')
+    throw new SealtrailError(
+      'SIGNER_REFUSED',
+      'no checkpoint covers the export; nothing was handed out',
+    )
   }
   const tree = parts.tree(logId)
   const leaf = await leafBytes(parts.storage, logId, exportLeaf)
-  const proof: JsonValue = { from: first, until, size, hashes: rangeProof(tree, first, until, size).map(base64) }
+  const proof: JsonValue = {
+    from: first,
+    until,
+    size,
+    hashes: rangeProof(tree, first, until, size).map(base64),
+  }
   const files: Record<string, string | Uint8Array> = {
     'range-proof.json': `${canonicalJson(proof)}\n`,
     'export.leaf': leaf,
@@ -114,7 +122,8 @@ export async function writeEvidenceBundle(
     vkey: `${await parts.signer.verifierKey(logId)}\n`,
     ...(await firstMatchProof(parts, request, tree, size, checkpoint)),
   }
-  for (const [name, bytes] of Object.entries(files)) await writeFile(join(directory, name), bytes, { mode: 0o600 })
+  for (const [name, bytes] of Object.entries(files))
+    await writeFile(join(directory, name), bytes, { mode: 0o600 })
   const names = [...content.map(({ name }) => name), ...Object.keys(files)]
   const manifest: JsonValue = {
     format: 'sealtrail-evidence/v1',
@@ -147,7 +156,11 @@ async function firstMatchProof(
   }
 }
 
-async function leafBytes(storage: LedgerStorage, logId: string, index: number): Promise<Uint8Array> {
+async function leafBytes(
+  storage: LedgerStorage,
+  logId: string,
+  index: number,
+): Promise<Uint8Array> {
   for await (const segment of storage.readSegments(logId, index)) {
     const leaf = segment.leaves[index - segment.fromIndex]
     if (leaf !== undefined) return leaf
@@ -165,31 +178,55 @@ async function writeRows(
 ): Promise<number> {
   const matching = new Set(request.matches)
   const open = (name: string) => createWriteStream(join(directory, name), { mode: 0o600 })
-  const streams = { ndjson: open('events.ndjson'), csv: open('events.csv'), leaves: open('leaves.ndjson') }
+  const streams = {
+    ndjson: open('events.ndjson'),
+    csv: open('events.csv'),
+    leaves: open('leaves.ndjson'),
+  }
   await write(streams.csv, csvHeader())
   let rows = 0
-  for await (const segment of until > first ? parts.storage.readSegments(request.logId, first) : []) {
-    const payloads = await parts.payloads.getRange(request.logId, segment.fromIndex, segment.nextIndex)
+  for await (const segment of until > first
+    ? parts.storage.readSegments(request.logId, first)
+    : []) {
+    const payloads = await parts.payloads.getRange(
+      request.logId,
+      segment.fromIndex,
+      segment.nextIndex,
+    )
     for (const [offset, leaf] of segment.leaves.entries()) {
       const index = segment.fromIndex + offset
       if (index < first || index >= until) continue
       if (!matching.has(index)) {
-        await write(streams.leaves, `${canonicalJson({ index, hash: base64(leafHash(sha256, leaf)) })}\n`)
+        await write(
+          streams.leaves,
+          `${canonicalJson({ index, hash: base64(leafHash(sha256, leaf)) })}\n`,
+        )
         continue
       }
       const parsed = parseLeaf(leaf)
       const payload = payloads[offset]
-      const opened = payload === undefined ? 'destroyed' : openPayload(payload, (id) => parts.keyring.openingKey(request.logId, id))
-      const openings = opened === 'destroyed' ? [] : opened.filter(({ group }) => request.groups.has(group))
+      const opened =
+        payload === undefined
+          ? 'destroyed'
+          : openPayload(payload, (id) => parts.keyring.openingKey(request.logId, id))
+      const openings =
+        opened === 'destroyed' ? [] : opened.filter(({ group }) => request.groups.has(group))
       const event = openLeaf(parsed, openings)
-      await write(streams.ndjson, `${canonicalJson({ leaf_index: index, event: event as JsonValue })}\n`)
+      await write(
+        streams.ndjson,
+        `${canonicalJson({ leaf_index: index, event: event as JsonValue })}\n`,
+      )
       await write(streams.csv, csvRow(index, event))
       await write(
         streams.leaves,
         `${canonicalJson({
           index,
           leaf: base64(leaf),
-          openings: openings.map(({ group, salt, plaintext }) => ({ group, salt: base64(salt), plaintext })),
+          openings: openings.map(({ group, salt, plaintext }) => ({
+            group,
+            salt: base64(salt),
+            plaintext,
+          })),
         })}\n`,
       )
       rows++
@@ -213,7 +250,10 @@ function closed(stream: WriteStream): Promise<void> {
   })
 }
 
-async function hashFiles(directory: string, names: readonly string[]): Promise<{ name: string; sha256: string; sizeBytes: number }[]> {
+async function hashFiles(
+  directory: string,
+  names: readonly string[],
+): Promise<{ name: string; sha256: string; sizeBytes: number }[]> {
   const hashed: { name: string; sha256: string; sizeBytes: number }[] = []
   for (const name of names) {
     const path = join(directory, name)

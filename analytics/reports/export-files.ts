@@ -17,7 +17,11 @@ export function csvRow(leafIndex: number, event: EventFields): string {
     ...csvFields.map((field) => {
       const value = event[field]
       if (value === undefined) return ''
-      return typeof value === 'string' ? value : Array.isArray(value) ? value.join(' ') : JSON.stringify(value)
+      return typeof value === 'string'
+        ? value
+        : Array.isArray(value)
+          ? value.join(' ')
+          : JSON.stringify(value)
     }),
   ])
 }

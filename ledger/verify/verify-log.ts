@@ -1,4 +1,5 @@
 import { equal, hex } from '../../schemas/bytes.ts'
+import { parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { leafHash, TreeFrontier } from '../../schemas/tlog/merkle.ts'
 import { noteVerifier } from '../../schemas/tlog/note.ts'
@@ -6,7 +7,6 @@ import { verifyEd25519 } from '../ed25519.ts'
 import { openCommitted } from '../ledger-reader.ts'
 import type { LedgerStorage } from '../ledger-storage.ts'
 import type { PayloadStore } from '../payload-store.ts'
-import { parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import { sha256 } from '../sha256.ts'
 
 export interface VerifyLogOptions {
@@ -44,7 +44,9 @@ const reportEvery = 10_000
  * Recomputes a log from stored bytes: each leaf into the tree, each segment's stated root, each checkpoint's signature
  * and root, each payload against its leaf and commitments. Stops at the first problem and names it.
  */
-export async function* verifyLog(options: VerifyLogOptions): AsyncGenerator<VerifyStep, VerifyResult> {
+export async function* verifyLog(
+  options: VerifyLogOptions,
+): AsyncGenerator<VerifyStep, VerifyResult> {
   const { logId, storage, payloads, verifierKey } = options
   const verifier = noteVerifier(sha256, verifyEd25519, verifierKey)
   const total = await storage.size(logId)
@@ -54,18 +56,24 @@ export async function* verifyLog(options: VerifyLogOptions): AsyncGenerator<Veri
   const frontier = new TreeFrontier(sha256)
   let nextCheckpoint = 0
   if (options.rememberedSize !== undefined && total < options.rememberedSize) {
-    return problem(`log ${logId} holds ${total} leaves, and ${options.rememberedSize} were seen before: it was rolled back`)
+    return problem(
+      `log ${logId} holds ${total} leaves, and ${options.rememberedSize} were seen before: it was rolled back`,
+    )
   }
   try {
     for await (const segment of storage.readSegments(logId, 0)) {
       if (segment.fromIndex !== frontier.size) {
-        return problem(`log ${logId}: segment ${segment.fromIndex} does not follow leaf ${frontier.size - 1}`)
+        return problem(
+          `log ${logId}: segment ${segment.fromIndex} does not follow leaf ${frontier.size - 1}`,
+        )
       }
       const sealed = await payloads?.getRange(logId, segment.fromIndex, segment.nextIndex)
       for (const [offset, leaf] of segment.leaves.entries()) {
         const index = segment.fromIndex + offset
-        const found = sealed === undefined ? undefined : checkPayload(options, index, leaf, sealed[offset])
-        if (typeof found === 'string' && found !== 'erased' && found !== 'none') return problem(found)
+        const found =
+          sealed === undefined ? undefined : checkPayload(options, index, leaf, sealed[offset])
+        if (typeof found === 'string' && found !== 'erased' && found !== 'none')
+          return problem(found)
         if (found === 'erased') counts.erased++
         else if (found !== 'none' && found !== undefined) counts.payloads++
         frontier.append(leafHash(sha256, leaf))
@@ -76,7 +84,8 @@ export async function* verifyLog(options: VerifyLogOptions): AsyncGenerator<Veri
           counts.checkpoints++
           nextCheckpoint++
         }
-        if (frontier.size % reportEvery === 0) yield { stage: `leaves of ${logId}`, done: frontier.size, total }
+        if (frontier.size % reportEvery === 0)
+          yield { stage: `leaves of ${logId}`, done: frontier.size, total }
       }
       if (!equal(frontier.root(), segment.rootAfter)) {
         return problem(
@@ -85,11 +94,15 @@ export async function* verifyLog(options: VerifyLogOptions): AsyncGenerator<Veri
       }
     }
   } catch (error) {
-    return problem(`log ${logId}, at leaf ${frontier.size}: ${error instanceof Error ? error.message : String(error)}`)
+    return problem(
+      `log ${logId}, at leaf ${frontier.size}: ${error instanceof Error ? error.message : String(error)}`,
+    )
   }
   const beyond = sizes[nextCheckpoint]
   if (beyond !== undefined) {
-    return problem(`log ${logId}: a checkpoint was signed at size ${beyond}, and the log holds ${frontier.size} leaves: leaves are missing at its end`)
+    return problem(
+      `log ${logId}: a checkpoint was signed at size ${beyond}, and the log holds ${frontier.size} leaves: leaves are missing at its end`,
+    )
   }
   return { ...counts, firstProblem: undefined }
 }
@@ -111,7 +124,13 @@ function checkPayload(
   if (named === undefined) return 'none'
   if (payload === undefined) return 'erased'
   try {
-    const { opened } = openCommitted(logId, index, leaf, payload, options.openingKey ?? (() => undefined))
+    const { opened } = openCommitted(
+      logId,
+      index,
+      leaf,
+      payload,
+      options.openingKey ?? (() => undefined),
+    )
     // A key that is not there does not hide an altered ciphertext: its hash was checked before.
     return opened === 'full' || options.openingKey === undefined ? true : 'erased'
   } catch (error) {
@@ -128,7 +147,8 @@ async function checkCheckpoint(
   const note = await storage.readCheckpoint(logId, frontier.size)
   try {
     const checkpoint = openCheckpoint(note ?? '', [verifier])
-    if (checkpoint.size === frontier.size && equal(checkpoint.root, frontier.root())) return undefined
+    if (checkpoint.size === frontier.size && equal(checkpoint.root, frontier.root()))
+      return undefined
     return `log ${logId}: the checkpoint of size ${frontier.size} has another root than the leaves give`
   } catch (error) {
     return `log ${logId}, checkpoint of size ${frontier.size}: ${error instanceof Error ? error.message : String(error)}`

@@ -33,11 +33,19 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
     // What was acknowledged before the request belongs to its range, so the projection must have it.
     const size = context.tree(principal.logId).size
     if (!(await context.waitUntilIndexed(principal.logId, size, 10_000))) {
-      throw new SealtrailError('STORE_UNAVAILABLE', 'the columnar store has not caught up with the log', {
-        retryable: true,
-      })
+      throw new SealtrailError(
+        'STORE_UNAVAILABLE',
+        'the columnar store has not caught up with the log',
+        {
+          retryable: true,
+        },
+      )
     }
-    const matches = await matchingLeaves(context.columnar, { q: request.body.q, from, until }, scope)
+    const matches = await matchingLeaves(
+      context.columnar,
+      { q: request.body.q, from, until },
+      scope,
+    )
     const id = randomUUID()
     async function* lines(): AsyncIterable<string> {
       const queue: ExportProgress[] = []
@@ -58,7 +66,9 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
           queue.push({
             kind: 'problem',
             code: isSealtrailError(error) ? error.code : 'INTERNAL',
-            detail: isSealtrailError(error) ? error.message : 'the export failed; the log of the server names the cause',
+            detail: isSealtrailError(error)
+              ? error.message
+              : 'the export failed; the log of the server names the cause',
           })
         },
       )
@@ -69,23 +79,29 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
       while (!finished || queue.length > 0) {
         const next = queue.shift()
         if (next !== undefined) yield `${JSON.stringify(next)}\n`
-        else await new Promise<void>((resolve) => {
-          wake = resolve
-        })
+        else
+          await new Promise<void>((resolve) => {
+            wake = resolve
+          })
       }
     }
     return reply.type('application/x-ndjson').send(Readable.from(lines()))
   })
 
-  app.get('/api/v1/exports/:id/:name', { schema: { params: FileParams } }, async (request, reply) => {
-    exporter(requirePrincipal(request))
-    const path = join(context.exportDirectory, request.params.id, request.params.name)
-    if (!existsSync(path)) throw new SealtrailError('NOT_FOUND', 'there is no such file of an export')
-    return reply
-      .type('application/octet-stream')
-      .header('content-disposition', 'attachment')
-      .send(createReadStream(path))
-  })
+  app.get(
+    '/api/v1/exports/:id/:name',
+    { schema: { params: FileParams } },
+    async (request, reply) => {
+      exporter(requirePrincipal(request))
+      const path = join(context.exportDirectory, request.params.id, request.params.name)
+      if (!existsSync(path))
+        throw new SealtrailError('NOT_FOUND', 'there is no such file of an export')
+      return reply
+        .type('application/octet-stream')
+        .header('content-disposition', 'attachment')
+        .send(createReadStream(path))
+    },
+  )
 
   app.delete('/api/v1/exports/:id', { schema: { params: BundleParams } }, async (request) => {
     exporter(requirePrincipal(request))
@@ -104,6 +120,7 @@ function exporter(principal: Principal): Principal {
 
 function readTime(value: string, name: string): string {
   const normal = normaliseTimestamp(value)
-  if (normal === undefined) throw new SealtrailError('REQUEST_INVALID', `${name} is no RFC 3339 time`)
+  if (normal === undefined)
+    throw new SealtrailError('REQUEST_INVALID', `${name} is no RFC 3339 time`)
   return normal
 }

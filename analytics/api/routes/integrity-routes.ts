@@ -1,15 +1,14 @@
 import { Readable } from 'node:stream'
 import { z } from 'zod'
-import { hex } from '../../../schemas/bytes.ts'
+import { sha256 } from '../../../ledger/sha256.ts'
 import { ConsistencyReply } from '../../../schemas/api/event-detail.ts'
 import { IntegrityReply, type LogIntegrity } from '../../../schemas/api/integrity.ts'
-import { base64 } from '../../../schemas/bytes.ts'
+import { base64, hex } from '../../../schemas/bytes.ts'
 import { SealtrailError } from '../../../schemas/errors.ts'
 import { parseCheckpoint } from '../../../schemas/tlog/checkpoint.ts'
 import { consistencyProof } from '../../../schemas/tlog/merkle.ts'
-import { sha256 } from '../../../ledger/sha256.ts'
 import type { ApiContext } from '../api-context.ts'
-import { readableLog, type RouteContext, requirePrincipal, type TypedApp } from '../api-server.ts'
+import { type RouteContext, readableLog, requirePrincipal, type TypedApp } from '../api-server.ts'
 import { isAdmin } from '../principal.ts'
 
 const ConsistencyRequest = z.strictObject({
@@ -54,7 +53,10 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
       const { old: oldSize, new: newSize } = request.query
       const tree = context.tree(logId)
       if (oldSize > newSize || newSize > tree.size) {
-        throw new SealtrailError('NOT_FOUND', `log ${logId} has ${tree.size} leaves, not ${newSize}`)
+        throw new SealtrailError(
+          'NOT_FOUND',
+          `log ${logId} has ${tree.size} leaves, not ${newSize}`,
+        )
       }
       const hashes =
         oldSize === 0 || oldSize === newSize ? [] : consistencyProof(tree, sha256, oldSize, newSize)
@@ -62,20 +64,25 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
     },
   )
 
-  app.post('/api/v1/integrity/verify', { schema: { body: VerifyRequest } }, async (request, reply) => {
-    const principal = requirePrincipal(request)
-    const logId = readableLog(principal, request.body.logId)
-    async function* lines(): AsyncIterable<string> {
-      for await (const progress of context.verify(logId)) yield `${JSON.stringify(progress)}\n`
-    }
-    return reply.type('application/x-ndjson').send(Readable.from(lines()))
-  })
+  app.post(
+    '/api/v1/integrity/verify',
+    { schema: { body: VerifyRequest } },
+    async (request, reply) => {
+      const principal = requirePrincipal(request)
+      const logId = readableLog(principal, request.body.logId)
+      async function* lines(): AsyncIterable<string> {
+        for await (const progress of context.verify(logId)) yield `${JSON.stringify(progress)}\n`
+      }
+      return reply.type('application/x-ndjson').send(Readable.from(lines()))
+    },
+  )
 }
 
 async function integrityOf(context: ApiContext, logId: string): Promise<LogIntegrity> {
   const tree = context.tree(logId)
   const newest = (await context.storage.checkpointSizes(logId)).at(-1)
-  const note = newest === undefined ? undefined : await context.storage.readCheckpoint(logId, newest)
+  const note =
+    newest === undefined ? undefined : await context.storage.readCheckpoint(logId, newest)
   const last = newest === undefined ? undefined : await context.reader.readOne(logId, newest - 1)
   return {
     logId,

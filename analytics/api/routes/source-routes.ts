@@ -31,7 +31,13 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
         createdAt: key.createdAt,
         revokedAt: key.revokedAt ?? null,
         version: key.version,
-        ...(counts.get(key.id) ?? { lastEventAt: null, mapped: 0, unmapped: 0, rejected: 0, gaps: 0 }),
+        ...(counts.get(key.id) ?? {
+          lastEventAt: null,
+          mapped: 0,
+          unmapped: 0,
+          rejected: 0,
+          gaps: 0,
+        }),
       }))
     return { sources }
   })

@@ -22,7 +22,8 @@ class Refused extends Error {}
 const refuse = (why) => {
   throw new Refused(why)
 }
-const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest()
+const sha256 = (...parts) =>
+  parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest()
 const read = (name) => readFileSync(join(folder, name))
 const readText = (name) => {
   const bytes = read(name)
@@ -80,7 +81,8 @@ class Frontier {
 const rangeRoot = ({ from, until, size, hashes }, leafHashes) => {
   const left = subtrees(0, from)
   const right = subtrees(until, size)
-  if (leafHashes.length !== until - from || hashes.length !== left.length + right.length) refuse('the range proof has the wrong length')
+  if (leafHashes.length !== until - from || hashes.length !== left.length + right.length)
+    refuse('the range proof has the wrong length')
   const frontier = new Frontier()
   left.forEach((level, i) => frontier.append(level, hashes[i]))
   for (const hash of leafHashes) frontier.append(0, hash)
@@ -113,40 +115,63 @@ const openCheckpoint = (note) => {
   const second = vkey.indexOf('+', first + 1)
   const name = vkey.slice(0, first)
   const key = fromBase64(vkey.slice(second + 1))
-  if (first < 1 || second < 0 || key.length !== 33 || key[0] !== 1) refuse('the verifier key is malformed')
+  if (first < 1 || second < 0 || key.length !== 33 || key[0] !== 1)
+    refuse('the verifier key is malformed')
   const keyId = sha256(name, '\n', key).subarray(0, 4)
-  if (keyId.toString('hex') !== vkey.slice(first + 1, second)) refuse('the id of the verifier key is wrong')
+  if (keyId.toString('hex') !== vkey.slice(first + 1, second))
+    refuse('the id of the verifier key is wrong')
   const split = note.lastIndexOf('\n\n')
   const text = note.slice(0, split + 1)
-  const line = new RegExp(`^\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)\n$`).exec(note.slice(split + 2))
-  if (split < 0 || line === null || line[1] !== name) refuse('the checkpoint is not signed by this key')
+  const line = /^\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)\n$/.exec(note.slice(split + 2))
+  if (split < 0 || line === null || line[1] !== name)
+    refuse('the checkpoint is not signed by this key')
   const signature = fromBase64(line[2])
   const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), key.subarray(1)])
   const publicKey = createPublicKey({ key: spki, format: 'der', type: 'spki' })
-  if (!signature.subarray(0, 4).equals(keyId) || !verifySignature(null, Buffer.from(text), publicKey, signature.subarray(4))) {
+  if (
+    !signature.subarray(0, 4).equals(keyId) ||
+    !verifySignature(null, Buffer.from(text), publicKey, signature.subarray(4))
+  ) {
     refuse('the signature of the checkpoint does not verify')
   }
   const [origin, size, root, end, ...more] = text.split('\n')
-  if (origin !== name || !/^[1-9]\d*$/.test(size) || end !== '' || more.length > 0) refuse('the checkpoint is malformed')
+  if (origin !== name || !/^[1-9]\d*$/.test(size) || end !== '' || more.length > 0)
+    refuse('the checkpoint is malformed')
   return { size: Number(size), root: fromBase64(root) }
 }
 const checkTlogProof = (text, leaf, expectedNote) => {
-  const match = /^c2sp\.org\/tlog-proof@v1\nindex (0|[1-9]\d*)\n((?:[A-Za-z0-9+/=]+\n)*)\n([\s\S]*)$/.exec(text)
+  const match =
+    /^c2sp\.org\/tlog-proof@v1\nindex (0|[1-9]\d*)\n((?:[A-Za-z0-9+/=]+\n)*)\n([\s\S]*)$/.exec(text)
   if (match === null) refuse('a tlog-proof is malformed')
   if (match[3] !== expectedNote) refuse('a tlog-proof has another checkpoint than the bundle')
   const { size, root } = openCheckpoint(match[3])
   const hashes = match[2].split('\n').slice(0, -1).map(fromBase64)
-  if (!included(leaf, Number(match[1]), size, hashes, root)) refuse(`the leaf is not at index ${match[1]}`)
+  if (!included(leaf, Number(match[1]), size, hashes, root))
+    refuse(`the leaf is not at index ${match[1]}`)
   return Number(match[1])
 }
 
 // -- Sealtrail leaf v1: clear fields, and commitments to the sealed groups
 const openLeaf = (index, leaf, openings) => {
-  const { 'leaf.v': version, 'leaf.commitments': commitments = {}, 'leaf.payload_sha256': _p, 'leaf.payload_bytes': _b, ...event } = JSON.parse(leaf.toString('utf8'))
+  const {
+    'leaf.v': version,
+    'leaf.commitments': commitments = {},
+    'leaf.payload_sha256': _p,
+    'leaf.payload_bytes': _b,
+    ...event
+  } = JSON.parse(leaf.toString('utf8'))
   if (version !== 1) refuse(`leaf ${index} has an unknown version`)
   for (const { group, salt, plaintext } of openings) {
-    const expected = sha256('sealtrail/commitment/v1', Buffer.of(0), group, Buffer.of(0), fromBase64(salt), plaintext).toString('hex')
-    if (commitments[group] !== expected) refuse(`leaf ${index}: group ${group} is not what the leaf commits to`)
+    const expected = sha256(
+      'sealtrail/commitment/v1',
+      Buffer.of(0),
+      group,
+      Buffer.of(0),
+      fromBase64(salt),
+      plaintext,
+    ).toString('hex')
+    if (commitments[group] !== expected)
+      refuse(`leaf ${index}: group ${group} is not what the leaf commits to`)
     for (const [key, value] of Object.entries(JSON.parse(plaintext))) {
       if (Object.hasOwn(event, key)) refuse(`leaf ${index}: field ${key} stands twice`)
       event[key] = value
@@ -168,9 +193,15 @@ try {
   const unlisted = new Set(readdirSync(folder))
   for (const name of ['manifest.json', 'verify.mjs', 'VERIFY.md']) unlisted.delete(name)
   for (const { name, sha256: hash, sizeBytes } of manifest.files) {
-    if (!/^[a-zA-Z0-9.-]+$/.test(name) || !unlisted.delete(name) || !lstatSync(join(folder, name)).isFile()) refuse(`${name} is missing, or listed twice`)
+    if (
+      !/^[a-zA-Z0-9.-]+$/.test(name) ||
+      !unlisted.delete(name) ||
+      !lstatSync(join(folder, name)).isFile()
+    )
+      refuse(`${name} is missing, or listed twice`)
     const bytes = read(name)
-    if (bytes.length !== sizeBytes || sha256(bytes).toString('hex') !== hash) refuse(`${name} is not the file that the manifest names`)
+    if (bytes.length !== sizeBytes || sha256(bytes).toString('hex') !== hash)
+      refuse(`${name} is not the file that the manifest names`)
   }
   if (unlisted.size > 0) refuse(`${[...unlisted][0]} is not in the manifest`)
 
@@ -181,27 +212,39 @@ try {
 
   // 3. The export leaf is in the log, and commits to the statement: query, range, hashes of the rows.
   const exportLeaf = read('export.leaf')
-  if (checkTlogProof(readText('export.tlog-proof'), exportLeaf, note) !== manifest.exportLeaf) refuse('the export leaf is at another index')
+  if (checkTlogProof(readText('export.tlog-proof'), exportLeaf, note) !== manifest.exportLeaf)
+    refuse('the export leaf is at another index')
   const statement = readCanonical('export.statement.json', '')
   const commitment = sha256(canonical(statement)).toString('hex')
   const exported = JSON.parse(exportLeaf.toString('utf8'))
-  if (exported['admin.action'] !== 'export' || exported['admin.commitment'] !== commitment || manifest.commitment !== commitment) {
+  if (
+    exported['admin.action'] !== 'export' ||
+    exported['admin.commitment'] !== commitment ||
+    manifest.commitment !== commitment
+  ) {
     refuse('the export leaf commits to another statement')
   }
   const listed = new Map(manifest.files.map((file) => [file.name, file]))
   for (const file of statement.files) {
-    if (canonical(listed.get(file.name) ?? null) !== canonical(file)) refuse(`${file.name} is not the file that the export leaf commits to`)
+    if (canonical(listed.get(file.name) ?? null) !== canonical(file))
+      refuse(`${file.name} is not the file that the export leaf commits to`)
   }
 
   // 4. Every leaf of the range is there, as leaf or as hash, and together they give the signed root.
   const proof = readCanonical('range-proof.json')
-  if (proof.size !== size || proof.from !== statement.firstLeaf || proof.until !== statement.untilLeaf) refuse('the range proof is about another range')
+  if (
+    proof.size !== size ||
+    proof.from !== statement.firstLeaf ||
+    proof.until !== statement.untilLeaf
+  )
+    refuse('the range proof is about another range')
   const hashes = []
   const events = []
   for (const line of lines('leaves.ndjson')) {
     const entry = JSON.parse(line)
     if (canonical(entry) !== line) refuse('a line of leaves.ndjson is not canonical JSON')
-    if (entry.index !== proof.from + hashes.length) refuse(`leaf ${proof.from + hashes.length} is missing`)
+    if (entry.index !== proof.from + hashes.length)
+      refuse(`leaf ${proof.from + hashes.length} is missing`)
     if (entry.leaf === undefined) hashes.push(fromBase64(entry.hash))
     else {
       const leaf = fromBase64(entry.leaf)
@@ -214,16 +257,19 @@ try {
 
   // 5. The rows are what the leaves say, one for one.
   const rows = lines('events.ndjson')
-  if (rows.length !== events.length || rows.length !== statement.rows) refuse('events.ndjson has another number of rows than the export leaf states')
+  if (rows.length !== events.length || rows.length !== statement.rows)
+    refuse('events.ndjson has another number of rows than the export leaf states')
   rows.forEach((row, i) => {
-    if (row !== canonical(events[i])) refuse(`row ${i + 1} of events.ndjson is not what leaf ${events[i].leaf_index} says`)
+    if (row !== canonical(events[i]))
+      refuse(`row ${i + 1} of events.ndjson is not what leaf ${events[i].leaf_index} says`)
   })
 
   // 6. The single proofs that come along.
   for (const { name } of manifest.files) {
     const index = /^proofs-(\d+)\.leaf$/.exec(name)?.[1]
     if (index === undefined) continue
-    if (checkTlogProof(readText(`proofs-${index}.tlog-proof`), read(name), note) !== Number(index)) refuse(`${name} is at another index`)
+    if (checkTlogProof(readText(`proofs-${index}.tlog-proof`), read(name), note) !== Number(index))
+      refuse(`${name} is at another index`)
   }
   process.stdout.write(
     `OK: ${rows.length} rows, leaves ${proof.from} to ${proof.until - 1} of ${size}, root ${root.toString('hex')}\n` +
@@ -231,6 +277,8 @@ try {
       'events.csv is bound by its hash; events.ndjson is re-derived from the leaves.\n',
   )
 } catch (error) {
-  process.stderr.write(`REFUSED: ${error instanceof Refused ? error.message : `the bundle is malformed: ${error.message}`}\n`)
+  process.stderr.write(
+    `REFUSED: ${error instanceof Refused ? error.message : `the bundle is malformed: ${error.message}`}\n`,
+  )
   process.exitCode = 1
 }
