@@ -65,7 +65,7 @@ export class CallFeed {
       const changes = feed.changes.splice(0, maxBatchChanges)
       const until = (changes.at(-1)?.call.observations.at(-1) ?? 0) + 1
       const batch = { logId, from: feed.from, until, changes }
-      await this.retry(() => this.projector.projectCalls(batch, this.closing.signal))
+      await this.retry(() => this.projector.projectCalls(batch))
       feed.from = until
     }
   }

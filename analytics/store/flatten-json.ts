@@ -10,7 +10,8 @@ export interface Flattened {
 }
 
 /**
- * Scalars of a JSON value with their dotted paths, in document order: what `args.path:value` finds without parsing
+ * Scalars of a JSON value with their dotted paths, in the order of sorted keys (the ledger keeps no
+ * other): what `args.path:value` finds without parsing
  * JSON in a query. Items of a list stand under the path of the list. Strings as they are, other scalars as JSON text.
  */
 export function flattenJson(value: unknown): Flattened {
@@ -31,9 +32,14 @@ function walk(value: unknown, path: string, found: Flattened): void {
     for (const item of value) walk(item, path, found)
     return
   }
-  for (const [key, item] of Object.entries(value)) {
+  for (const [key, item] of Object.entries(value).sort(byKey)) {
     walk(item, path === '' ? key : `${path}.${key}`, found)
   }
+}
+
+/** Orders entries by key, as canonical JSON does. */
+export function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 /** The beginning of a text, never half a surrogate pair. */

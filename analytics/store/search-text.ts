@@ -1,6 +1,6 @@
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import type { EventField } from '../../schemas/event/fields.ts'
-import { cutText } from './flatten-json.ts'
+import { byKey, cutText } from './flatten-json.ts'
 
 /** Text of an event beyond this is not found by words; it is still stored and shown. */
 export const maxSearchChars = 262_144
@@ -80,10 +80,6 @@ function collect(value: unknown, parts: string[], room: { chars: number }): void
   const text = cutText(String(value), room.chars)
   parts.push(text)
   room.chars -= text.length + 1
-}
-
-function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }
 
 /**
