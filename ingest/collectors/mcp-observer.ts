@@ -25,6 +25,7 @@ export interface TapIdentity {
   readonly agentName: string | undefined
   readonly userName: string | undefined
   readonly workflowId: string | undefined
+  readonly conversationId?: string | undefined
   /** Stdio has no session id: one a run of the tap. */
   readonly sessionId: string
 }
@@ -387,6 +388,7 @@ export class McpObserver {
         'gen_ai.agent.name': identity.agentName,
         'user.name': identity.userName,
         'workflow.id': identity.workflowId,
+        'gen_ai.conversation.id': identity.conversationId,
         'mcp.client.name': this.client.name,
         'mcp.client.version': this.client.version,
         'mcp.server.version': name(this.serverVersion),

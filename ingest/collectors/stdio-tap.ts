@@ -14,6 +14,8 @@ export interface StdioTapOptions {
   readonly agentName: string | undefined
   readonly userName: string | undefined
   readonly workflowId: string | undefined
+  /** Conversation of the client that this and other taps belong to. */
+  readonly conversationId?: string | undefined
   /** Absent: everything is passed through and nothing is recorded. */
   readonly shipper: Shipper | undefined
   readonly clock: () => number
@@ -145,6 +147,7 @@ function identityOf(options: StdioTapOptions): TapIdentity {
     agentName: asName(options.agentName),
     userName: asName(options.userName),
     workflowId: asName(options.workflowId),
+    conversationId: asName(options.conversationId),
     sessionId: randomUUID(),
   }
 }
