@@ -6,8 +6,14 @@ interface Feed {
   /** First leaf whose changes are not in the table. */
   cursor: number
   from: number
-  changes: CallChange[]
+  changes: DatedChange[]
   running: Promise<void> | undefined
+}
+
+/** A change with the leaf that caused it. */
+interface DatedChange {
+  readonly leafIndex: number
+  readonly change: CallChange
 }
 
 const maxBatchChanges = 10_000
@@ -28,22 +34,32 @@ export class CallFeed {
     this.onError = onError
   }
 
-  /** Takes changes over, in leaf order. Returns at once. */
+  /** Takes changes over, in leaf order, all changes of a leaf at once. Returns at once. */
   push(logId: string, changes: readonly CallChange[]): void {
-    if (this.closing.signal.aborted) return
-    void this.feed(logId).then((feed) => {
-      feed.changes.push(
-        ...changes.filter(({ call }) => (call.observations.at(-1) ?? 0) >= feed.cursor),
-      )
-      feed.running ??= this.run(logId, feed).finally(() => {
-        feed.running = undefined
+    if (this.closing.signal.aborted || changes.length === 0) return
+    this.feed(logId)
+      .then((feed) => {
+        feed.changes.push(
+          ...datedChanges(changes).filter(({ leafIndex }) => leafIndex >= feed.cursor),
+        )
+        feed.running ??= this.run(logId, feed).finally(() => {
+          feed.running = undefined
+        })
+        return feed.running
       })
-    })
+      .catch((error) => {
+        if (!this.closing.signal.aborted) this.onError(errorOf(error))
+      })
   }
 
-  async close(): Promise<void> {
-    for (const feed of this.feeds.values()) await (await feed).running?.catch(() => undefined)
+  /** Ends what runs, after the changes that wait were tried for a moment. */
+  async close(graceMs = 2000): Promise<void> {
+    const settled = Promise.allSettled(
+      [...this.feeds.values()].map(async (feed) => (await feed).running),
+    )
+    await Promise.race([settled, sleep(graceMs)])
     this.closing.abort()
+    await settled
   }
 
   private feed(logId: string): Promise<Feed> {
@@ -62,10 +78,10 @@ export class CallFeed {
 
   private async run(logId: string, feed: Feed): Promise<void> {
     while (feed.changes.length > 0 && !this.closing.signal.aborted) {
-      const changes = feed.changes.splice(0, maxBatchChanges)
-      const until = (changes.at(-1)?.call.observations.at(-1) ?? 0) + 1
-      const batch = { logId, from: feed.from, until, changes }
-      await this.retry(() => this.projector.projectCalls(batch))
+      const dated = feed.changes.splice(0, batchLength(feed.changes))
+      const until = (dated.at(-1)?.leafIndex ?? 0) + 1
+      const batch = { logId, from: feed.from, until, changes: dated.map(({ change }) => change) }
+      await this.projector.projectCalls(batch, this.closing.signal)
       feed.from = until
     }
   }
@@ -76,10 +92,37 @@ export class CallFeed {
         return await work()
       } catch (error) {
         this.closing.signal.throwIfAborted()
-        if (backoffMs > 1000)
-          this.onError(error instanceof Error ? error : new Error(String(error)))
+        if (backoffMs > 1000) this.onError(errorOf(error))
         await sleep(backoffMs, undefined, { signal: this.closing.signal })
       }
     }
   }
+}
+
+/**
+ * The leaf that caused a change is the last observation of the new state; the old states that it takes back stand
+ * before it and belong to the same leaf, although their own observations are older.
+ */
+export function datedChanges(changes: readonly CallChange[]): DatedChange[] {
+  const dated: DatedChange[] = []
+  let leafIndex = 0
+  for (const change of changes.toReversed()) {
+    const last = change.call.observations.at(-1) ?? 0
+    leafIndex = change.sign === 1 ? last : Math.max(leafIndex, last)
+    dated.push({ leafIndex, change })
+  }
+  return dated.reverse()
+}
+
+/** How many changes make a batch: never some changes of a leaf without the others. */
+function batchLength(changes: readonly DatedChange[]): number {
+  let length = Math.min(changes.length, maxBatchChanges)
+  while (length < changes.length && changes[length]?.leafIndex === changes[length - 1]?.leafIndex) {
+    length++
+  }
+  return length
+}
+
+function errorOf(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }

@@ -36,15 +36,24 @@ export async function insertCalls(
   const rows = buffer.written()
   const token = insertToken('calls', epoch, logId, from, until, rows)
   const writer = `calls-${writerOf(logId)}`
-  const repeated = await insertUntilDone({
+  let tries = 0
+  await insertUntilDone({
     client,
     writer,
     signal,
     onFailure,
-    insert: () => client.insertBinary('calls', callColumnNames, rows, { token, writer }),
-    isStored: () => holdsChangesUpTo(client, logId, until),
+    insert: async () => {
+      tries++
+      await client.insertBinary('calls', callColumnNames, rows, { token, writer })
+      // The try before may have reached the rollup, but not the table that feeds it, or the other way round.
+      if (tries > 1) await repairRollup(client, logId)
+    },
+    isStored: async () => {
+      if (!(await holdsChangesUpTo(client, logId, until))) return false
+      await repairRollup(client, logId)
+      return true
+    },
   })
-  if (repeated) await repairRollup(client, logId)
 }
 
 async function holdsChangesUpTo(

@@ -23,10 +23,9 @@ const maxBackoffMs = 5000
  * encrypted table in a file that it does not flush, and after a kill -9 takes the repeat of a stored insert for a new
  * one. So the try before is ended first, and then the table is asked.
  *
- * @returns true when there was a repeat.
  * @throws the last error when it gives up, or the reason of the signal.
  */
-export async function insertUntilDone(options: RepeatedInsert): Promise<boolean> {
+export async function insertUntilDone(options: RepeatedInsert): Promise<void> {
   const { client, writer, signal } = options
   const giveUpAtMs = performance.now() + (options.giveUpAfterMs ?? Number.POSITIVE_INFINITY)
   let backoffMs = firstBackoffMs
@@ -34,10 +33,10 @@ export async function insertUntilDone(options: RepeatedInsert): Promise<boolean>
     try {
       if (repeat) {
         await client.fence(writer)
-        if (await options.isStored()) return true
+        if (await options.isStored()) return
       }
       await options.insert()
-      return repeat
+      return
     } catch (error) {
       signal?.throwIfAborted()
       if (performance.now() > giveUpAtMs && isSealtrailError(error)) throw error
