@@ -1,6 +1,6 @@
 import { chmod, rm } from 'node:fs/promises'
 import httpProxy from '@fastify/http-proxy'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { createApi } from '../analytics/api/api-server.ts'
 import { problemOf, sendProblem } from '../analytics/api/problem-reply.ts'
 import { registerReceivers } from '../ingest/receivers/register-receivers.ts'
@@ -58,7 +58,7 @@ export async function openListeners({
 
   const otlp = Fastify({
     loggerInstance: core.api.logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     requestTimeout: 60_000,
   })
   otlp.setErrorHandler((error, request, reply) => sendProblem(reply, problemOf(error, request.id)))
@@ -70,6 +70,12 @@ export async function openListeners({
 
   const port = await listen(main, configuration.host, configuration.port)
   const otlpPort = await listen(otlp, configuration.host, configuration.otlpPort)
+  const origin = (listenPort: number) =>
+    `http://${configuration.host === '::1' ? '[::1]' : configuration.host}:${listenPort}`
+  control.get('/control/status', async () => ({
+    origin: origin(port),
+    otlpOrigin: origin(otlpPort),
+  }))
   if (process.platform !== 'win32') await rm(controlSocket, { force: true })
   await control.listen({ path: controlSocket })
   if (process.platform !== 'win32') await chmod(controlSocket, 0o600)

@@ -182,6 +182,16 @@ program
     for (const { verifierKey } of logs.slice(0, 1)) say(verifierKey)
   })
 
+program
+  .command('demo')
+  .description('import two weeks of history, drive real MCP servers, and let one agent be misled')
+  .option(...dataOption)
+  .option('--days <days>', 'days of history', '14')
+  .action(async (flags: { data: string; days: string }) => {
+    const { demoCommand } = await import('./demo-command.ts')
+    await demoCommand(clientOf(flags.data), Number(flags.days))
+  })
+
 function clientOf(data: string): ControlClient {
   return new ControlClient(dataPaths(resolve(data)).controlSocket)
 }

@@ -1,19 +1,19 @@
 import cookie from '@fastify/cookie'
 import swagger from '@fastify/swagger'
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import {
   jsonSchemaTransform,
   serializerCompiler,
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
-import { SealtrailError } from '../../schemas/errors.ts'
 import { AccessLog } from './access-log.ts'
 import type { ApiContext } from './api-context.ts'
 import { LoginThrottle } from './login-throttle.ts'
-import { isAdmin, type Principal } from './principal.ts'
+import type { Principal } from './principal.ts'
 import { problemOf, sendProblem } from './problem-reply.ts'
 import { checkRequestOrigin } from './request-origin.ts'
+import { type RouteContext, sessionCookie } from './route-context.ts'
 import { eventRoutes } from './routes/event-routes.ts'
 import { exportRoutes } from './routes/export-routes.ts'
 import { findingRoutes } from './routes/finding-routes.ts'
@@ -24,28 +24,12 @@ import { sessionRoutes } from './routes/session-routes.ts'
 import { sourceRoutes } from './routes/source-routes.ts'
 import { tlogRoutes } from './routes/tlog-routes.ts'
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    principal: Principal | undefined
-  }
-}
-
-export const sessionCookie = 'sealtrail_session'
-
 /** How requests on a listener are authenticated. */
 export type ListenerKind =
   /** TCP: browser sessions by cookie; Host and Origin are checked. */
   | 'network'
   /** The Unix socket (named pipe) in the data directory: whoever may open it is the operator. */
   | 'control'
-
-export type ApiApp = FastifyInstance & { readonly api: ApiContext }
-
-/** What every route module gets. */
-export interface RouteContext extends ApiContext {
-  readonly access: AccessLog
-  readonly throttle: LoginThrottle
-}
 
 /**
  * The HTTP API, `/api/v1/*` and `/tlog/*`. One Fastify instance a listener; both share the context.
@@ -59,7 +43,7 @@ export async function createApi(
 ): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: context.logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 4 * 1024 * 1024,
     requestTimeout: 60_000,
     forceCloseConnections: 'idle',
@@ -115,11 +99,6 @@ export async function createApi(
   return app
 }
 
-export type TypedApp = ReturnType<typeof withTypes>
-function withTypes(app: FastifyInstance) {
-  return app.withTypeProvider<ZodTypeProvider>()
-}
-
 function sessionPrincipal(context: ApiContext, request: FastifyRequest): Principal | undefined {
   const token = request.cookies[sessionCookie]
   if (token === undefined) return undefined
@@ -128,31 +107,6 @@ function sessionPrincipal(context: ApiContext, request: FastifyRequest): Princip
   const user = context.control.user(userId)
   if (user === undefined || user.disabled) return undefined
   return { kind: 'user', id: user.id, name: user.name, role: user.role, logId: context.logId }
-}
-
-/** The person or operator behind a request. @throws SealtrailError `AUTHENTICATION_REQUIRED` */
-export function requirePrincipal(request: FastifyRequest): Principal {
-  if (request.principal === undefined) {
-    throw new SealtrailError('AUTHENTICATION_REQUIRED', 'this needs a signed-in person', {
-      hint: 'Sign in at /login.',
-    })
-  }
-  return request.principal
-}
-
-/** @throws SealtrailError `AUTHENTICATION_REQUIRED` or `PERMISSION_DENIED` */
-export function requireAdmin(request: FastifyRequest): Principal {
-  const principal = requirePrincipal(request)
-  if (!isAdmin(principal)) {
-    throw new SealtrailError('PERMISSION_DENIED', 'this needs the role admin')
-  }
-  return principal
-}
-
-/** Logs a principal may read: its own, and `_system` for admins. @throws SealtrailError `NOT_FOUND` */
-export function readableLog(principal: Principal, logId: string): string {
-  if (logId === principal.logId || (logId === '_system' && isAdmin(principal))) return logId
-  throw new SealtrailError('NOT_FOUND', 'there is no such log')
 }
 
 function isOurs(url: string): boolean {

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { EventDetail } from '../../../schemas/api/event-detail.ts'
 import { findEvent } from '../../queries/find-event.ts'
-import { type RouteContext, requirePrincipal, type TypedApp } from '../api-server.ts'
 import { definitionInForce } from '../definition-in-force.ts'
 import { evidenceOf, tlogProofOf } from '../evidence.ts'
 import { permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
+import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
 const EventParams = z.strictObject({ eventId: z.uuid() })
 

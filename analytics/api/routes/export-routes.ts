@@ -9,9 +9,9 @@ import { isSealtrailError, SealtrailError } from '../../../schemas/errors.ts'
 import { normaliseTimestamp } from '../../../schemas/event/timestamp.ts'
 import { matchingLeaves } from '../../queries/matching-leaves.ts'
 import { writeEvidenceBundle } from '../../reports/evidence-bundle.ts'
-import { type RouteContext, requirePrincipal, type TypedApp } from '../api-server.ts'
 import { actorOf, type Principal, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
+import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
 const FileParams = z.strictObject({
   id: z.uuid(),

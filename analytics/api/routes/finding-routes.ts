@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { FindingDetail, FindingsReply, FindingsRequest } from '../../../schemas/api/findings.ts'
 import { findFinding, listFindings } from '../../queries/findings.ts'
-import { type RouteContext, requirePrincipal, type TypedApp } from '../api-server.ts'
 import { permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
+import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
 const FindingParams = z.strictObject({ findingId: z.string().regex(/^[0-9a-f]{64}$/) })
 

@@ -8,8 +8,13 @@ import { SealtrailError } from '../../../schemas/errors.ts'
 import { parseCheckpoint } from '../../../schemas/tlog/checkpoint.ts'
 import { consistencyProof } from '../../../schemas/tlog/merkle.ts'
 import type { ApiContext } from '../api-context.ts'
-import { type RouteContext, readableLog, requirePrincipal, type TypedApp } from '../api-server.ts'
 import { isAdmin } from '../principal.ts'
+import {
+  type RouteContext,
+  readableLog,
+  requirePrincipal,
+  type TypedApp,
+} from '../route-context.ts'
 
 const ConsistencyRequest = z.strictObject({
   log: z.string().max(64),

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { SourceEvent } from '../../../schemas/event/event.ts'
-import type { RouteContext, TypedApp } from '../api-server.ts'
+import type { RouteContext, TypedApp } from '../route-context.ts'
 
 /** The native event as JSON Schema, and this API as OpenAPI. Public: they say nothing about this deployment. */
 export function schemaRoutes(app: TypedApp, _context: RouteContext): void {

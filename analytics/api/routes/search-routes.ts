@@ -9,9 +9,9 @@ import {
 import { facetValues } from '../../queries/facet-values.ts'
 import { histogram } from '../../queries/histogram.ts'
 import { searchEvents } from '../../queries/search-events.ts'
-import { type RouteContext, requirePrincipal, type TypedApp } from '../api-server.ts'
 import { permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
+import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
 /** Explore: rows, histogram and facets of one query. Each is its own request, so that slow facets block no rows. */
 export function searchRoutes(app: TypedApp, context: RouteContext): void {

@@ -2,7 +2,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { LoginRequest, Me, SetupRequest, SetupStatus } from '../../../schemas/api/session.ts'
 import { SealtrailError } from '../../../schemas/errors.ts'
-import { type RouteContext, requirePrincipal, sessionCookie, type TypedApp } from '../api-server.ts'
+import {
+  type RouteContext,
+  requirePrincipal,
+  sessionCookie,
+  type TypedApp,
+} from '../route-context.ts'
 
 const Empty = z.strictObject({})
 

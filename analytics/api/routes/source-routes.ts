@@ -6,9 +6,14 @@ import {
   SourcesReply,
 } from '../../../schemas/api/sources.ts'
 import { sourceCounts } from '../../queries/source-counts.ts'
-import { type RouteContext, requireAdmin, requirePrincipal, type TypedApp } from '../api-server.ts'
 import { actorOf, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
+import {
+  type RouteContext,
+  requireAdmin,
+  requirePrincipal,
+  type TypedApp,
+} from '../route-context.ts'
 
 const KeyParams = z.strictObject({ id: z.string().max(64) })
 const Empty = z.strictObject({})

@@ -1,7 +1,12 @@
 import { z } from 'zod'
 import { SealtrailError } from '../../../schemas/errors.ts'
 import { encodeEntryBundle, parseTilePath, tileBytes } from '../../../schemas/tlog/tiles.ts'
-import { type RouteContext, readableLog, requirePrincipal, type TypedApp } from '../api-server.ts'
+import {
+  type RouteContext,
+  readableLog,
+  requirePrincipal,
+  type TypedApp,
+} from '../route-context.ts'
 
 const Params = z.object({ log: z.string().max(64), '*': z.string().max(256) })
 
