@@ -51,9 +51,10 @@ class InProcessBus implements EventBus {
     return position
   }
 
-  async consume(handler: BusHandler, _committed: readonly BusPosition[]): Promise<BusConsumer> {
+  async consume(handler: BusHandler, committed: readonly BusPosition[]): Promise<BusConsumer> {
     if (this.handler !== undefined)
       throw new SealtrailError('BUS_UNAVAILABLE', 'the bus has a consumer')
+    this.skip(committed)
     this.handler = handler
     const failed = new Promise<Error>((resolve) => {
       this.fail = resolve
@@ -75,6 +76,15 @@ class InProcessBus implements EventBus {
   async close(): Promise<void> {
     this.closed = true
     await this.delivering
+  }
+
+  private skip(committed: readonly BusPosition[]): void {
+    const offsets = committed
+      .filter(({ incarnation, partition }) => incarnation === this.incarnation && partition === 0)
+      .map(({ offset }) => Number(offset))
+    const last = Math.max(-1, ...offsets)
+    const first = this.queue.findIndex(({ position }) => Number(position.offset) > last)
+    this.queue.splice(0, first === -1 ? this.queue.length : first)
   }
 
   private pump(): void {
