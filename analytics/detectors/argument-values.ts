@@ -1,4 +1,5 @@
 import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import { cutText, ownCopy } from './cut-text.ts'
 
 /** One leaf of the arguments. */
 export interface ArgumentValue {
@@ -27,7 +28,7 @@ function walk(value: JsonValue, path: string, depth: number, found: ArgumentValu
       for (const item of value.slice(0, 16)) walk(item, `${path}[]`, depth + 1, found)
     else {
       for (const key of Object.keys(value).sort().slice(0, maxValues)) {
-        const name = key.slice(0, 64)
+        const name = cutText(key, 64)
         walk(value[key] ?? null, path === '' ? name : `${path}.${name}`, depth + 1, found)
       }
     }
@@ -74,8 +75,8 @@ export function classifyValue(value: string): ValueClass {
   }
   return {
     kind: 'value',
-    key: text.slice(0, 200),
-    label: `the value ${JSON.stringify(text.slice(0, 80))}`,
+    key: value.length > 200 ? ownCopy(cutText(text, 200)) : text,
+    label: `the value ${JSON.stringify(cutText(text, 80))}`,
   }
 }
 

@@ -1,4 +1,4 @@
-import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import { timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
 import type { Entity } from '../../schemas/finding.ts'
 import {
   budgetThreshold,
@@ -20,6 +20,8 @@ const holdOffBuckets = 50
 /** Buckets of history before a series is judged: half a day. */
 const warmUpBuckets = 144
 const minCalls = 10
+/** A tick closes a bucket when no call of its series was recorded for this long. */
+const quietMs = 60_000
 /** Half-life of the baseline: seven days of buckets. */
 const decay = 0.5 ** (1 / (7 * 288))
 
@@ -28,6 +30,8 @@ interface Series {
   readonly tool: string
   readonly firstSeenMs: number
   bucket: number
+  /** Recorded time of its last call. */
+  arrivedMs: number
   count: number
   evidence: number[]
   mayAlert: boolean
@@ -57,6 +61,7 @@ export const callRate: DetectorFactory = ({ alertsPerDay }) => {
       const bucket = Math.floor(call.occurredMs / bucketMs)
       const each = series.use(key, () => newSeries(call, tool, bucket))
       const drafts = bucket > each.bucket ? close(each, bucket, alertsPerDay) : []
+      each.arrivedMs = timestampToMs(call.event['time.recorded'])
       // What is late for its bucket teaches the open one nothing and is left out.
       if (bucket === each.bucket) {
         each.count++
@@ -73,9 +78,12 @@ export const callRate: DetectorFactory = ({ alertsPerDay }) => {
       const drafts: FindingDraft[] = []
       for (const key of open) {
         const each = series.peek(key)
-        if (each !== undefined && bucket <= each.bucket) continue
+        // A source that delivers with delay is in the middle of an old bucket: wait until it pauses.
+        if (each !== undefined && (bucket <= each.bucket || nowMs - each.arrivedMs < quietMs))
+          continue
         open.delete(key)
-        if (each !== undefined) drafts.push(...close(each, bucket, alertsPerDay))
+        // Only this bucket: whether the next ones are empty is known when the next call comes.
+        if (each !== undefined) drafts.push(...close(each, each.bucket + 1, alertsPerDay))
       }
       return drafts
     },
@@ -89,6 +97,7 @@ function newSeries(call: JudgedCall, tool: string, bucket: number): Series {
     tool,
     firstSeenMs: call.occurredMs,
     bucket,
+    arrivedMs: call.occurredMs,
     count: 0,
     evidence: [],
     mayAlert: true,
@@ -185,8 +194,14 @@ function fitBaseline(series: Series): { mean: number; variance: number } {
 
 /** Largest count that is still expected. */
 function highBand(mean: number, variance: number, threshold: number): number {
-  let high = Math.ceil(mean)
-  while (high < 10_000 && upperTail(high + 1, mean, variance) >= threshold) high++
+  let low = Math.floor(mean)
+  let high = low + 1
+  while (high < 1e6 && upperTail(high + 1, mean, variance) >= threshold) high *= 2
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2)
+    if (upperTail(middle + 1, mean, variance) >= threshold) low = middle
+    else high = middle
+  }
   return high
 }
 

@@ -11,6 +11,8 @@ import { NoveltyCounter, RecentMap } from './novelty.ts'
 
 const maxEntities = 20_000
 const maxSubjects = 512
+/** Over all entities. */
+const maxSubjectsHeld = 300_000
 /** Below this the entity's own history says nothing and its peers speak alone. */
 const warmUpSamples = 30
 
@@ -25,7 +27,10 @@ interface Profile {
  * what the right can do.
  */
 export const firstScope: DetectorFactory = ({ alertsPerDay }) => {
-  const entities = new RecentMap<Profile>(maxEntities)
+  let kept = 0
+  const entities = new RecentMap<Profile>(maxEntities, ({ subjects }) => {
+    kept -= subjects.distinct
+  })
   const everybody = new NoveltyCounter(maxSubjects * 8)
   const holders = new RecentMap<Set<string>>(maxSubjects * 8)
   const detector: Detector = {
@@ -43,10 +48,13 @@ export const firstScope: DetectorFactory = ({ alertsPerDay }) => {
           const draft = judge(call, subject, profile, everybody, held, entities.size, alertsPerDay)
           if (draft !== undefined) drafts.push(draft)
         }
+        kept -= profile.subjects.distinct
         profile.subjects.add(subject)
+        kept += profile.subjects.distinct
         everybody.add(subject)
         if (held.size < 1000) held.add(key)
       }
+      while (kept > maxSubjectsHeld && entities.evictOldest()) {}
       return drafts
     },
     advance: () => [],
@@ -139,7 +147,7 @@ function judge(
       observed: subject,
       peerCount: everybody.countOf(subject),
     },
-    counterfactual: `It would not have fired if ${call.entity.value} had used ${what} before, or if most of its peers did.`,
+    counterfactual: `It would not have fired if ${quote(call.entity.value)} had used ${what} before, or if most of its peers did.`,
     sentence: `${call.entity.kind} ${quote(call.entity.value)} used ${what} for the first time in ${own} uses of rights; ${
       held.size === 0
         ? 'no other entity has ever used it'

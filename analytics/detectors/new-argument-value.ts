@@ -1,6 +1,7 @@
 import type { Contribution } from '../../schemas/finding.ts'
 import { argumentValues, classifyValue, type ValueClass } from './argument-values.ts'
 import { capabilityOfTool, capabilityWeight } from './capability.ts'
+import { cutText } from './cut-text.ts'
 import {
   budgetThreshold,
   type Detector,
@@ -14,6 +15,8 @@ import { ResultMemory } from './result-memory.ts'
 
 const maxKeys = 50_000
 const maxValuesPerKey = 256
+/** Over all keys; at most 200 characters each. */
+const maxValues = 500_000
 const warmUpSamples = 20
 
 interface Profile {
@@ -40,8 +43,13 @@ interface Candidate {
  * change or send things, is how an injected instruction looks.
  */
 export const newArgumentValue: DetectorFactory = ({ alertsPerDay }) => {
-  const own = new RecentMap<Profile>(maxKeys)
-  const all = new RecentMap<NoveltyCounter>(maxKeys)
+  let held = 0
+  const own = new RecentMap<Profile>(maxKeys, ({ values }) => {
+    held -= values.distinct
+  })
+  const all = new RecentMap<NoveltyCounter>(maxKeys, (values) => {
+    held -= values.distinct
+  })
   const results = new ResultMemory()
   const detector: Detector = {
     id: 'new-argument-value@1',
@@ -93,9 +101,13 @@ export const newArgumentValue: DetectorFactory = ({ alertsPerDay }) => {
       }
       const drafts = decide(call, tool, capability, candidates, alertsPerDay)
       for (const { profile, everybody, key } of seen) {
+        held -= profile.values.distinct + everybody.distinct
         profile.values.add(key)
         everybody.add(key)
+        held += profile.values.distinct + everybody.distinct
       }
+      // Of an entity first: what everybody does is the better memory.
+      while (held > maxValues && (own.evictOldest() || all.evictOldest())) {}
       results.learn(session, call.leafIndex, event['gen_ai.tool.call.result'])
       return drafts
     },
@@ -123,8 +135,8 @@ function decide(
   ).top(12)
   const contributions: Contribution[] = [
     {
-      feature: `new for ${path}`,
-      observed: valueClass.key.slice(0, 200),
+      feature: cutText(`new for ${path}`, 128),
+      observed: cutText(valueClass.key, 200),
       expected: `a new one in ${Math.round(1 / worst.ownNew)} calls`,
       nats: nats(worst.ownNew),
     },
@@ -163,7 +175,7 @@ function decide(
     {
       entity: call.entity,
       subject: `${tool} ${path}`,
-      observed: value.slice(0, 500),
+      observed: cutText(value, 500),
       expected: values
         .map(({ label }) => label)
         .slice(0, 5)
@@ -177,13 +189,13 @@ function decide(
       contributions,
       baseline: {
         kind: 'share',
-        values: values.map(({ label, count }) => ({ label: label.slice(0, 500), count })),
+        values: values.map(({ label, count }) => ({ label: cutText(label, 500), count })),
         otherCount,
-        observed: valueClass.key.slice(0, 500),
+        observed: cutText(valueClass.key, 500),
         peerCount: everybody.countOf(valueClass.key),
       },
-      counterfactual: `It would not have fired if ${quote(call.entity.value)} had used ${quote(valueClass.key)} in ${path} of ${tool} before.`,
-      sentence: `${call.entity.kind} ${quote(call.entity.value)} called ${quote(tool)} with ${path} = ${quote(value)}: never seen in ${profile.values.size} calls of its own and ${everybody.size} of all.${supplied}`,
+      counterfactual: `It would not have fired if ${quote(call.entity.value)} had used ${quote(valueClass.key)} in ${quote(path)} of ${quote(tool)} before.`,
+      sentence: `${call.entity.kind} ${quote(call.entity.value)} called ${quote(tool)} with ${quote(path)} = ${quote(value)}: never seen in ${profile.values.size} calls of its own and ${everybody.size} of all.${supplied}`,
       evidence: suppliedBy === undefined ? [call.leafIndex] : [call.leafIndex, suppliedBy],
       occurredAt: call.event['time.occurred'],
       holdOffKey: `${call.entity.kind}/${call.entity.value}/${tool}/${path}/${valueClass.key}`,

@@ -1,3 +1,5 @@
+const freeTextCapacity = 32
+
 /**
  * How often values of one kind were seen, and how likely the next one is new: Good-Turing, (values seen once + 0.5) /
  * (observations + 1). A habit that always brings new values expects new values and stays silent by itself.
@@ -39,7 +41,10 @@ export class NoveltyCounter {
     this.counts.delete(value)
     this.counts.set(value, count + 1)
     this.observations++
-    if (this.counts.size > this.capacity) this.forgetOldest()
+    // Where most values are new (free text), the values themselves tell nothing: a few are kept for the chart.
+    const free = this.observations >= 64 && this.singletons * 2 > this.observations
+    const room = free ? Math.min(freeTextCapacity, this.capacity) : this.capacity
+    while (this.counts.size > room) this.forgetOldest()
   }
 
   /** Most frequent values, ties by name, and the sum of the others. */
@@ -64,9 +69,12 @@ export class NoveltyCounter {
 export class RecentMap<V> {
   private readonly map = new Map<string, V>()
   private readonly capacity: number
+  private readonly onEvict: (value: V) => void
 
-  constructor(capacity: number) {
+  /** @param onEvict told of each entry that is dropped, so that its owner can keep account of what entries hold. */
+  constructor(capacity: number, onEvict: (value: V) => void = () => undefined) {
     this.capacity = capacity
+    this.onEvict = onEvict
   }
 
   get size(): number {
@@ -82,11 +90,19 @@ export class RecentMap<V> {
     const value = this.map.get(key) ?? make()
     this.map.delete(key)
     this.map.set(key, value)
-    if (this.map.size > this.capacity) {
-      const oldest = this.map.keys().next()
-      if (!oldest.done) this.map.delete(oldest.value)
-    }
+    if (this.map.size > this.capacity) this.evictOldest()
     return value
+  }
+
+  /** Drops the entry that was unused for longest; false when there is none but the latest. */
+  evictOldest(): boolean {
+    if (this.map.size < 2) return false
+    const oldest = this.map.entries().next()
+    if (oldest.done) return false
+    const [key, value] = oldest.value
+    this.map.delete(key)
+    this.onEvict(value)
+    return true
   }
 
   entries(): IterableIterator<[string, V]> {

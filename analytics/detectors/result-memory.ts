@@ -1,41 +1,92 @@
 import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { RecentMap } from './novelty.ts'
 
-const maxSessions = 512
-const maxTokensPerSession = 4096
+const maxSessions = 4096
+const maxTokensPerSession = 8192
+/** Over all sessions; about 30 bytes each. */
+const maxTokens = 2_000_000
 const maxResultChars = 65_536
+const maxResultDepth = 16
 const minTokenChars = 6
 
 /**
  * Remembers the words of earlier results of a session, so that a value can be traced to the result that supplied it.
- * Words of at least six characters; bounded a session and over all sessions.
+ * Words of at least six characters, as 32-bit hashes; bounded a session (the oldest words go first, so that nobody can
+ * fill it up beforehand) and over all sessions (the session unused for longest goes).
  */
 export class ResultMemory {
-  private readonly sessions = new RecentMap<Map<string, number>>(maxSessions)
+  private held = 0
+  private readonly sessions = new RecentMap<Map<number, number>>(maxSessions, (tokens) => {
+    this.held -= tokens.size
+  })
 
   learn(session: string, leafIndex: number, result: JsonValue | undefined): void {
     if (result === undefined) return
     const tokens = this.sessions.use(session, () => new Map())
-    for (const token of words(textOf(result))) {
-      if (tokens.size >= maxTokensPerSession) return
-      if (!tokens.has(token)) tokens.set(token, leafIndex)
+    this.held -= tokens.size
+    for (const text of texts(result)) {
+      for (const token of words(text)) {
+        const hash = hashOf(token)
+        if (tokens.has(hash)) continue
+        if (tokens.size >= maxTokensPerSession) {
+          const oldest = tokens.keys().next()
+          if (!oldest.done) tokens.delete(oldest.value)
+        }
+        tokens.set(hash, leafIndex)
+      }
     }
+    this.held += tokens.size
+    while (this.held > maxTokens && this.sessions.evictOldest()) {}
   }
 
   /** Leaf of the earlier result that held this value word for word. */
   sourceOf(session: string, value: string): number | undefined {
-    return this.sessions.peek(session)?.get(value.trim().toLowerCase())
+    const text = value.trim().toLowerCase()
+    if (text.length < minTokenChars || text.length > 256) return undefined
+    return this.sessions.peek(session)?.get(hashOf(stripped(text)))
   }
 }
 
-function textOf(value: JsonValue): string {
-  return (typeof value === 'string' ? value : JSON.stringify(value)).slice(0, maxResultChars)
+/** The strings of a result as they stand, without the escapes of JSON: an MCP result is text inside an object. */
+function texts(value: JsonValue): string[] {
+  const found: string[] = []
+  let left = maxResultChars
+  const walk = (each: JsonValue, depth: number): void => {
+    if (left <= 0 || depth > maxResultDepth) return
+    if (typeof each === 'string') {
+      found.push(each.slice(0, left))
+      left -= each.length
+    } else if (typeof each === 'number') {
+      found.push(String(each))
+      left -= 8
+    } else if (typeof each === 'object' && each !== null) {
+      for (const inner of Object.values(each)) walk(inner, depth + 1)
+    }
+  }
+  walk(value, 0)
+  return found
 }
 
-/** Addresses, URLs, paths and names as they stand; punctuation around them is dropped. */
+/**
+ * Addresses, URLs, paths and names as they stand; punctuation around them is dropped. What follows `=` or `:` in a
+ * word counts on its own too (`to=a@b.example`, `mailto:a@b.example`).
+ */
 function* words(text: string): Iterable<string> {
-  for (const match of text.toLowerCase().matchAll(/[^\s"'`<>(){}[\],;\\]{6,256}/g)) {
-    const word = match[0].replace(/^[^a-z0-9/~]+|[^a-z0-9]+$/g, '')
+  for (const match of text.toLowerCase().matchAll(/[^\s"'`<>(){}[\],;|\\]{6,256}/g)) {
+    const word = stripped(match[0])
     if (word.length >= minTokenChars) yield word
+    const inner = /[=:](?!\/\/)([^=:]{6,})$/.exec(word)?.[1]
+    if (inner !== undefined) yield stripped(inner)
   }
+}
+
+function stripped(word: string): string {
+  return word.replace(/^[^\p{L}\p{N}/~]+|[^\p{L}\p{N}]+$/gu, '')
+}
+
+/** FNV-1a over UTF-16 units, 32 bits. A chance hit among 8,192 words is 2 in a million. */
+function hashOf(word: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < word.length; i++) hash = Math.imul(hash ^ word.charCodeAt(i), 0x01000193)
+  return hash | 0
 }

@@ -1,6 +1,7 @@
 import type { CommitObserver, CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
 import type { CallChange } from '../../schemas/call.ts'
+import { SealtrailError } from '../../schemas/errors.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { Finding } from '../../schemas/finding.ts'
 import type { Digest } from '../../schemas/tlog/digest.ts'
@@ -21,6 +22,9 @@ export interface FoldRunnerParts {
 }
 
 const leavesPerSlice = 500
+const maxWaitingLeaves = 20_000
+/** Pause after a failure of the ledger or the appender. */
+const retryMs = 1000
 
 /**
  * Runs the fold of each log: refolds what is stored, then follows the commits, and puts findings on the record once.
@@ -31,8 +35,13 @@ export class FoldRunner {
   readonly observe: CommitObserver = (segment) => {
     const log = this.logs.get(segment.logId)
     if (log === undefined) return
-    // Following closely, the leaves are taken from memory; far behind, they are read from the ledger later.
-    if (log.size === segment.fromIndex && log.waiting.length < 20_000)
+    // Following closely, the leaves are taken from memory; far behind, they are read from the ledger later. What waits
+    // has no holes: a slice of it is taken as it stands.
+    const last = log.waiting.at(-1)
+    if (
+      (last === undefined || last.index + 1 === segment.fromIndex) &&
+      log.waiting.length < maxWaitingLeaves
+    )
       log.waiting.push(...segment.leaves)
     log.size = segment.treeSize
     this.wake(log)
@@ -57,6 +66,7 @@ export class FoldRunner {
         digest: this.parts.digest,
         detectors: this.parts.detectors,
         ...(this.parts.alertsPerDay === undefined ? {} : { alertsPerDay: this.parts.alertsPerDay }),
+        onDetectorError: this.parts.onError,
       }),
       next: 0,
       size: await this.parts.reader.size(logId),
@@ -64,13 +74,14 @@ export class FoldRunner {
       recorded: new Set(),
       pending: [],
       running: undefined,
+      retry: undefined,
     }
     this.logs.set(logId, log)
-    const total = log.size
-    while (log.next < total && !this.stopped) {
-      await this.slice(log)
-      onProgress(log.next, total)
-    }
+    // A commit during the refold must not start a second reader of the same leaves.
+    const refold = this.refold(log, onProgress)
+    log.running = refold.catch(() => undefined)
+    await refold
+    log.running = undefined
     this.wake(log)
     await log.running
   }
@@ -82,11 +93,25 @@ export class FoldRunner {
 
   async stop(): Promise<void> {
     this.stopped = true
-    for (const log of this.logs.values()) await log.running
+    for (const log of this.logs.values()) {
+      clearTimeout(log.retry)
+      await log.running
+    }
+  }
+
+  private async refold(
+    log: LogFold,
+    onProgress: (done: number, total: number) => void,
+  ): Promise<void> {
+    const total = log.size
+    while (log.next < total && !this.stopped) {
+      await this.slice(log)
+      onProgress(log.next, total)
+    }
   }
 
   private wake(log: LogFold): void {
-    if (this.stopped) return
+    if (this.stopped || log.retry !== undefined) return
     log.running ??= this.run(log)
   }
 
@@ -97,14 +122,26 @@ export class FoldRunner {
       await this.record(log)
     } catch (error) {
       this.parts.onError(error instanceof Error ? error : new Error(String(error)))
+      if (!this.stopped) log.retry = setTimeout(() => this.retry(log), retryMs).unref()
     } finally {
       log.running = undefined
     }
-    if (!this.stopped && log.next < log.size) this.wake(log)
+    if (log.next < log.size) this.wake(log)
+  }
+
+  private retry(log: LogFold): void {
+    log.retry = undefined
+    this.wake(log)
   }
 
   private async slice(log: LogFold): Promise<void> {
     const leaves = await this.take(log)
+    if (leaves[0]?.index !== log.next) {
+      throw new SealtrailError(
+        'LEDGER_CORRUPT',
+        `leaf ${log.next} of ${log.logId} was asked of the ledger and did not come`,
+      )
+    }
     const changes: CallChange[] = []
     for (const leaf of leaves) {
       const recordedId = leaf.event['finding.id']
@@ -141,12 +178,20 @@ export class FoldRunner {
       log.pending = fresh
       return
     }
+    // Before the append: its own leaves may be folded before it returns.
     for (const finding of fresh) log.recorded.add(finding.id)
     const observedAt = timestampFromMs(this.parts.clock())
-    await this.parts.appender.append(
-      log.logId,
-      fresh.map((finding) => toFindingEvent(finding, observedAt)),
-    )
+    try {
+      await this.parts.appender.append(
+        log.logId,
+        fresh.map((finding) => toFindingEvent(finding, observedAt)),
+      )
+    } catch (error) {
+      // Nothing of it is on the record. If the answer alone was lost, the leaves tell before the retry.
+      for (const finding of fresh) log.recorded.delete(finding.id)
+      log.pending = [...fresh, ...log.pending]
+      throw error
+    }
   }
 }
 
@@ -161,4 +206,5 @@ interface LogFold {
   readonly recorded: Set<string>
   pending: Finding[]
   running: Promise<void> | undefined
+  retry: NodeJS.Timeout | undefined
 }

@@ -2,9 +2,10 @@ import type { CommittedLeaf } from '../../ledger/committed.ts'
 import { hex, utf8 } from '../../schemas/bytes.ts'
 import type { CallChange } from '../../schemas/call.ts'
 import { timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
-import type { Finding, Severity } from '../../schemas/finding.ts'
+import type { Baseline, Finding, Severity } from '../../schemas/finding.ts'
 import { canonicalJson } from '../../schemas/leaf/canonical-json.ts'
 import type { Digest } from '../../schemas/tlog/digest.ts'
+import { cutText } from '../detectors/cut-text.ts'
 import type { Detector, DetectorFactory, FindingDraft } from '../detectors/detector.ts'
 import { RecentMap } from '../detectors/novelty.ts'
 import { Assembler } from './assembler.ts'
@@ -22,6 +23,8 @@ export interface FoldOptions {
   readonly detectors: readonly DetectorFactory[]
   /** Findings a day that the tenant wants to see. Default 10. */
   readonly alertsPerDay?: number
+  /** Told when a detector fails on a leaf. The leaf counts as judged: no single record may stop the fold. */
+  readonly onDetectorError?: (error: Error) => void
 }
 
 /** Findings of one key within a day are one. */
@@ -39,6 +42,8 @@ export class Fold {
   private readonly watermarks = new Watermarks()
   private readonly held = new RecentMap<{ untilMs: number }>(50_000)
   private calls = 0
+  /** Days that `calls` stand for, weighted as they are. */
+  private callDays = 0
   private callsAtMs = 0
 
   constructor(options: FoldOptions) {
@@ -53,7 +58,7 @@ export class Fold {
     if (event['event.class'] === 'tick') {
       const nowMs = timestampToMs(event['time.recorded'])
       for (const detector of this.detectors) {
-        findings.push(...this.findingsOf(detector, detector.advance(nowMs)))
+        findings.push(...this.findingsOf(detector, () => detector.advance(nowMs)))
       }
       return { calls: [], findings }
     }
@@ -61,7 +66,11 @@ export class Fold {
     for (const { sign, call } of calls) {
       // Corrections never alert, and nothing that Sealtrail itself did is judged.
       if (sign < 0 || call.version > 1 || event['source.id'] === 'sealtrail') continue
-      const occurredMs = timestampToMs(event['time.occurred'])
+      // A clock that runs ahead must not make the records after it look late.
+      const occurredMs = Math.min(
+        timestampToMs(event['time.occurred']),
+        timestampToMs(event['time.recorded']),
+      )
       const late = this.watermarks.isLate(event['source.id'] ?? '', occurredMs)
       const judged = {
         call,
@@ -73,22 +82,37 @@ export class Fold {
         callsPerDay: this.callRate(occurredMs),
       }
       for (const detector of this.detectors) {
-        findings.push(...this.findingsOf(detector, detector.observe(judged)))
+        findings.push(...this.findingsOf(detector, () => detector.observe(judged)))
       }
     }
     return { calls, findings }
   }
 
-  /** Calls a day, as an average that forgets with a half-life of about a week. */
+  /**
+   * Calls a day, as an average over about a week: a call counts exp(-age / 7 days). A log that is younger is measured
+   * over its own age, at least a day: divided by the whole week its first days would be allowed too many findings.
+   */
   private callRate(occurredMs: number): number {
     if (this.callsAtMs === 0) this.callsAtMs = occurredMs
-    const elapsed = Math.max(0, occurredMs - this.callsAtMs)
-    this.calls = this.calls * Math.exp(-elapsed / (7 * dayMs)) + 1
+    const elapsedDays = Math.max(0, occurredMs - this.callsAtMs) / dayMs
+    const kept = Math.exp(-elapsedDays / 7)
+    this.calls = this.calls * kept + 1
+    this.callDays = this.callDays * kept + 7 * (1 - kept)
     this.callsAtMs = Math.max(this.callsAtMs, occurredMs)
-    return this.calls / 7
+    return this.calls / Math.max(1, this.callDays)
   }
 
-  private findingsOf(detector: Detector, drafts: readonly FindingDraft[]): Finding[] {
+  private findingsOf(detector: Detector, judge: () => readonly FindingDraft[]): Finding[] {
+    try {
+      return this.released(detector, judge())
+    } catch (error) {
+      this.options.onDetectorError?.(error instanceof Error ? error : new Error(String(error)))
+      return []
+    }
+  }
+
+  /** Drafts that are not held off, as findings. */
+  private released(detector: Detector, drafts: readonly FindingDraft[]): Finding[] {
     const findings: Finding[] = []
     for (const draft of drafts) {
       const hold = this.held.use(`${detector.id}|${draft.holdOffKey}`, () => ({ untilMs: 0 }))
@@ -102,7 +126,9 @@ export class Fold {
   private finding(detector: Detector, draft: FindingDraft): Finding {
     const { logId, digest } = this.options
     const evidence = [...new Set(draft.evidence)].slice(0, 64)
-    const id = hex(digest(utf8(canonicalJson([detector.id, logId, evidence, draft.subject]))))
+    const id = hex(
+      digest(utf8(canonicalJson([detector.id, logId, evidence, draft.subject.toWellFormed()]))),
+    )
     return {
       id,
       logId,
@@ -111,21 +137,26 @@ export class Fold {
       p: draft.p,
       evidence,
       occurredAt: draft.occurredAt,
-      sentence: draft.sentence.slice(0, 4096),
+      sentence: cutText(draft.sentence, 4096),
       explanation: {
-        entity: draft.entity,
-        subject: draft.subject.slice(0, 512),
-        observed: draft.observed.slice(0, 512),
-        expected: draft.expected.slice(0, 512),
+        entity: { kind: draft.entity.kind, value: cutText(draft.entity.value, 512) },
+        subject: cutText(draft.subject, 512),
+        observed: cutText(draft.observed, 512),
+        expected: cutText(draft.expected, 512),
         window: {
           from: timestampFromMs(draft.windowFromMs),
           until: timestampFromMs(draft.windowUntilMs),
           samples: draft.samples,
         },
         threshold: draft.threshold,
-        contributions: [...draft.contributions],
-        baseline: draft.baseline,
-        counterfactual: draft.counterfactual.slice(0, 1024),
+        contributions: draft.contributions.slice(0, 16).map((each) => ({
+          feature: cutText(each.feature, 128),
+          observed: cutText(each.observed, 512),
+          expected: cutText(each.expected, 512),
+          nats: each.nats,
+        })),
+        baseline: boundedBaseline(draft.baseline),
+        counterfactual: cutText(draft.counterfactual, 1024),
       },
     }
   }
@@ -136,4 +167,13 @@ function severityOf(p: number): Severity {
   if (p < 1e-5) return 'critical'
   if (p < 5e-4) return 'high'
   return p < 5e-3 ? 'medium' : 'low'
+}
+
+function boundedBaseline(baseline: Baseline): Baseline {
+  if (baseline.kind === 'series') return baseline
+  return {
+    ...baseline,
+    values: baseline.values.map(({ label, count }) => ({ label: cutText(label, 512), count })),
+    observed: cutText(baseline.observed, 512),
+  }
 }
