@@ -34,7 +34,7 @@ export interface DemoOptions {
   readonly log: (line: string) => void
   /** Days of history. Default 14. */
   readonly days?: number
-  /** Program and arguments of the tap; default the bundled collector where it was built, else the sources. */
+  /** Program and arguments of the tap; default this repository's. */
   readonly tap?: readonly string[]
   /** Default a fixed one: every run tells the same story. */
   readonly seed?: number

@@ -28,10 +28,11 @@ export interface TapSetup {
   readonly tap: readonly string[]
 }
 
-/** The bundled collector where it was built, else the sources by way of tsx. */
+/** The sources by way of tsx where they are, because a bundle beside them may be older; else the bundle. */
 export function tapProgram(): string[] {
+  const source = join(root, 'cli', 'collector-main.ts')
   const bundle = join(root, 'dist', 'collector', 'sealtrail.mjs')
-  return existsSync(bundle) ? [bundle] : [...tsx, join(root, 'cli', 'collector-main.ts')]
+  return existsSync(source) ? [...tsx, source] : [bundle]
 }
 
 /** Connects the official client to a server with the tap in between, as a client's configuration would. */

@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
@@ -217,6 +217,30 @@ describe('the spool', () => {
     expect(receiver.ofClass('tool_call')).toHaveLength(3)
     expect(readdirSync(spool).some((file) => file.endsWith('.damaged'))).toBe(true)
     expect(problems.join()).toContain('cannot be read')
+  })
+
+  test('of an earlier process with the id of a living one is taken over only when it is surely dead', async () => {
+    await receiver.stop()
+    const first = shipper()
+    first.record(event(1))
+    await first.close(200)
+    const [name = ''] = spoolFiles(spool)
+    const bytes = readFileSync(join(spool, name))
+    await receiver.start()
+    // A living process, written now: it is in use.
+    const ofLiving = join(spool, `${process.ppid}-0000000a.spool`)
+    writeFileSync(ofLiving, bytes)
+    await shipper().close(5000)
+    expect(receiver.ofClass('tool_call')).toEqual([])
+    // Written before the machine started: whoever has the id now is another one.
+    utimesSync(ofLiving, 1, 1)
+    await shipper().close(5000)
+    expect(receiver.ofClass('tool_call')).toHaveLength(1)
+    // In a container every process may have the same id.
+    receiver.records.length = 0
+    writeFileSync(join(spool, `${process.pid}-0000000b.spool`), bytes)
+    await shipper().close(5000)
+    expect(receiver.ofClass('tool_call')).toHaveLength(1)
   })
 
   test('a torn last line is forgotten: the record was never whole', async () => {

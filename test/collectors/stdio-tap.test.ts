@@ -240,6 +240,29 @@ describe('records', () => {
     })
   })
 
+  test('the secret may lie in a file, and the environment names conversation and workflow', async () => {
+    const file = join(spool, 'secret')
+    writeFileSync(file, `${receiver.secretText}\n`)
+    const { child, finished } = tap(answering, {
+      SEALTRAIL_SOURCE_SECRET: '',
+      SEALTRAIL_SOURCE_SECRET_FILE: file,
+      SEALTRAIL_CONVERSATION: 'c-1',
+      SEALTRAIL_WORKFLOW: 'w-1',
+      // Longer than a field may be: cut, not refused.
+      SEALTRAIL_AGENT: 'a'.repeat(1000),
+    })
+    child.stdin?.end(call(1))
+    await finished
+    expect(receiver.violations).toEqual([])
+    expect(receiver.ofClass('tool_call')).toEqual([
+      expect.objectContaining({
+        'gen_ai.conversation.id': 'c-1',
+        'workflow.id': 'w-1',
+        'gen_ai.agent.name': 'a'.repeat(256),
+      }),
+    ])
+  })
+
   test('the end of a client that terminates while the receiver hangs loses no record', async () => {
     receiver.mode = 'hang'
     const { child, finished } = tap(answering)
