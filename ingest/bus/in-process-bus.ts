@@ -80,7 +80,10 @@ class InProcessBus implements EventBus {
 
   private skip(committed: readonly BusPosition[]): void {
     const offsets = committed
-      .filter(({ incarnation, partition }) => incarnation === this.incarnation && partition === 0)
+      .filter(
+        ({ topic, incarnation, partition }) =>
+          topic === 'in-process' && incarnation === this.incarnation && partition === 0,
+      )
       .map(({ offset }) => Number(offset))
     const last = Math.max(-1, ...offsets)
     const first = this.queue.findIndex(({ position }) => Number(position.offset) > last)
