@@ -9,7 +9,12 @@ import {
 } from '../../schemas/event/fields.ts'
 import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { flattenJson } from './flatten-json.ts'
-import type { ColumnKind, ColumnValue, RowBinaryWriter } from './row-binary.ts'
+import {
+  absentByte,
+  type ColumnKind,
+  type ColumnValue,
+  type RowBinaryWriter,
+} from './row-binary.ts'
 import { searchText } from './search-text.ts'
 
 /**
@@ -22,11 +27,13 @@ export interface Column {
   readonly type: string
   readonly kind: ColumnKind
   readonly codec: string | undefined
+  /** Byte that stands for an absent value in RowBinary. */
+  readonly absent: number
 }
 
-/** Values of one row, in the order of the columns of its table. */
-export type ObservationRow = readonly ColumnValue[]
-export type CallRow = readonly ColumnValue[]
+/** Values of one row, in the order of the columns of its table; undefined for a field that the event has not. */
+export type ObservationRow = readonly (ColumnValue | undefined)[]
+export type CallRow = readonly (ColumnValue | undefined)[]
 
 /** Fields of few different values; the engine keeps a dictionary for them. */
 const lowCardinality: ReadonlySet<EventField> = new Set([
@@ -142,7 +149,7 @@ const zstd = 'ZSTD(1)'
 const rising = 'Delta, ZSTD(1)'
 
 function column(name: string, type: string, kind: ColumnKind, codec?: string): Column {
-  return { name, type, kind, codec }
+  return { name, type, kind, codec, absent: absentByte(kind) }
 }
 
 const fieldColumns: readonly Column[] = eventFieldNames
@@ -185,20 +192,21 @@ export const callColumns: readonly Column[] = [
   ...derivedColumns,
 ]
 
-const rowFields = eventFieldNames
-  .filter((field) => field !== 'log.id')
-  .map((field) => ({ field, kind: columnKind(field), json: eventFields[field].type === 'json' }))
+/** Fields in the order of their columns; their position there. */
+const rowFields: readonly EventField[] = eventFieldNames.filter((field) => field !== 'log.id')
+const rowPosition: ReadonlyMap<string, number> = new Map(rowFields.map((field, at) => [field, at]))
+const isJson: readonly boolean[] = rowFields.map((field) => eventFields[field].type === 'json')
 
 /** Row of a leaf, derived from nothing but the leaf. */
 export function toRow(leaf: CommittedLeaf): ObservationRow {
-  const row: ColumnValue[] = [leaf.logId, leaf.index, leaf.leafHash]
+  const row: (ColumnValue | undefined)[] = [leaf.logId, leaf.index, leaf.leafHash]
   pushEvent(leaf.event, row)
   return row
 }
 
 /** Row of a state of a call, added (1) or taken back (-1). */
 export function toCallRow(call: Call, sign: 1 | -1, foldLeafIndex: number): CallRow {
-  const row: ColumnValue[] = [
+  const row: (ColumnValue | undefined)[] = [
     call.logId,
     call.observations[0] ?? 0,
     foldLeafIndex,
@@ -213,16 +221,19 @@ export function toCallRow(call: Call, sign: 1 | -1, foldLeafIndex: number): Call
 
 const none: readonly string[] = []
 
-function pushEvent(event: RecordedEvent, row: ColumnValue[]): void {
+function pushEvent(event: RecordedEvent, row: (ColumnValue | undefined)[]): void {
+  const offset = row.length
+  for (let at = 0; at < rowFields.length; at++) row.push(undefined)
+  // An event has thirty of 130 fields: going through its own ones takes a third of the time.
+  for (const [field, value] of Object.entries(event)) {
+    const at = rowPosition.get(field)
+    if (at === undefined || value === undefined) continue
+    row[offset + at] = isJson[at] ? canonicalJson(jsonValue(value)) : scalar(value)
+  }
   const present: string[] = event['log.id'] === undefined ? [] : ['log.id']
-  for (const { field, kind, json } of rowFields) {
-    const value: unknown = event[field]
-    if (value === undefined) {
-      row.push(kind === 'string' ? '' : kind === 'strings' ? none : null)
-      continue
-    }
-    present.push(field)
-    row.push(json ? canonicalJson(jsonValue(value)) : scalar(value))
+  for (let at = 0; at < rowFields.length; at++) {
+    const field = rowFields[at]
+    if (field !== undefined && row[offset + at] !== undefined) present.push(field)
   }
   const args = event['gen_ai.tool.call.arguments']
   const flat = args === undefined ? undefined : flattenJson(args)
@@ -246,10 +257,13 @@ function scalar(value: unknown): ColumnValue {
 export function writeRow(
   writer: RowBinaryWriter,
   columns: readonly Column[],
-  row: readonly ColumnValue[],
+  row: ObservationRow | CallRow,
 ): void {
   for (let at = 0; at < columns.length; at++) {
-    const { kind } = columns[at] ?? {}
-    if (kind !== undefined) writer.write(kind, row[at] ?? null)
+    const column = columns[at]
+    if (column === undefined) continue
+    const value = row[at]
+    if (value === undefined) writer.writeAbsent(column.absent)
+    else writer.write(column.kind, value)
   }
 }

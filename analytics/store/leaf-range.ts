@@ -1,6 +1,6 @@
-import type { LedgerReader } from '../../ledger/committed.ts'
+import type { CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { encodeBatch, insertBatch } from './leaf-batch.ts'
+import { encodeBatch, insertBatch, maxBatchRows } from './leaf-batch.ts'
 
 export interface FillOptions {
   readonly client: ColumnarClient
@@ -19,7 +19,7 @@ const fillRetryMs = 30_000
 /** Inserts rows of leaves [from, until) from the ledger. The range must be empty in the table. */
 export async function fillRange(options: FillOptions): Promise<void> {
   const { client, reader, logId, from, until, epoch, signal } = options
-  for await (const leaves of reader.read(logId, from, until)) {
+  for await (const leaves of readRuns(reader, logId, from, until)) {
     for (let at = 0; at < leaves.length; ) {
       signal?.throwIfAborted()
       const batch = await encodeBatch(epoch, logId, leaves.slice(at))
@@ -32,4 +32,42 @@ export async function fillRange(options: FillOptions): Promise<void> {
       options.onProgress?.(batch.untilIndex)
     }
   }
+}
+
+const runBytes = 32 * 1024 * 1024
+
+/**
+ * Leaves of [from, until) in runs that fill an insert. The ledger gives them by segments, of which a quiet log has one
+ * for each event.
+ */
+export async function* readRuns(
+  reader: LedgerReader,
+  logId: string,
+  from: number,
+  until: number,
+): AsyncIterable<readonly CommittedLeaf[]> {
+  let run: CommittedLeaf[] = []
+  let sizeBytes = 0
+  for await (const leaves of reader.read(logId, from, until)) {
+    for (const leaf of leaves) {
+      run.push(leaf)
+      sizeBytes += heldBytes(leaf)
+      if (run.length < maxBatchRows && sizeBytes < runBytes) continue
+      yield run
+      run = []
+      sizeBytes = 0
+    }
+  }
+  if (run.length > 0) yield run
+}
+
+const keptTextBytes = 131_072
+
+/** What a leaf costs in memory, roughly: its bytes and what was opened from its payload. */
+export function heldBytes({ leaf, event }: CommittedLeaf): number {
+  const texts =
+    Math.min(event['arguments.size_bytes'] ?? 0, keptTextBytes) +
+    Math.min(event['result.size_bytes'] ?? 0, keptTextBytes) +
+    Math.min(event['raw.size_bytes'] ?? 0, keptTextBytes)
+  return 2048 + leaf.length + 2 * texts
 }

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { CommittedLeaf, CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
 import type { ColumnarClient } from './columnar-client.ts'
 import { encodeBatch, insertBatch, maxBatchRows, writerOf } from './leaf-batch.ts'
+import { heldBytes, readRuns } from './leaf-range.ts'
 import { repairPrefix } from './projected-prefix.ts'
 
 export interface LogProjectionParts {
@@ -148,14 +149,11 @@ export class LogProjection {
   }
 
   private async catchUp(from: number, until: number): Promise<void> {
-    let pending: CommittedLeaf[] = []
-    for await (const leaves of this.parts.reader.read(this.logId, from, until)) {
+    for await (const leaves of readRuns(this.parts.reader, this.logId, from, until)) {
+      for (let at = 0; at < leaves.length && !this.closing.signal.aborted; ) {
+        at += await this.insert(leaves.slice(at))
+      }
       if (this.closing.signal.aborted) return
-      pending = pending.concat(leaves)
-      while (pending.length >= maxBatchRows) pending = pending.slice(await this.insert(pending))
-    }
-    while (pending.length > 0 && !this.closing.signal.aborted) {
-      pending = pending.slice(await this.insert(pending))
     }
   }
 
@@ -223,15 +221,4 @@ export class LogProjection {
     this.queueBytes -= sizeBytes
     this.parts.budget.availableBytes += sizeBytes
   }
-}
-
-const keptTextBytes = 131_072
-
-/** What a waiting leaf costs, roughly: its bytes and what was opened from its payload. */
-function heldBytes({ leaf, event }: CommittedLeaf): number {
-  const texts =
-    Math.min(event['arguments.size_bytes'] ?? 0, keptTextBytes) +
-    Math.min(event['result.size_bytes'] ?? 0, keptTextBytes) +
-    Math.min(event['raw.size_bytes'] ?? 0, keptTextBytes)
-  return 2048 + leaf.length + 2 * texts
 }

@@ -8,6 +8,7 @@ import {
   toRow,
 } from '../../analytics/store/event-columns.ts'
 import { flattenJson, maxFlattened } from '../../analytics/store/flatten-json.ts'
+import { rowDigest } from '../../analytics/store/reconcile.ts'
 import { searchText, searchTokens } from '../../analytics/store/search-text.ts'
 import { eventFieldNames } from '../../schemas/event/fields.ts'
 import { syntheticEvent, syntheticLeaf } from './committed-leaf-fixture.ts'
@@ -29,18 +30,33 @@ test('an empty list is present, an absent one is not', () => {
   const value = (name: string) =>
     row[observationColumns.findIndex((column) => column.name === name)]
   expect(value('auth_scopes_required')).toEqual([])
-  expect(value('auth_scopes_challenged')).toEqual([])
+  expect(value('auth_scopes_challenged')).toBeUndefined()
   expect(value('present')).toContain('auth.scopes.required')
   expect(value('present')).not.toContain('auth.scopes.challenged')
 })
 
 test('arguments become paths and values; items of a list share its path', () => {
-  expect(flattenJson({ a: { b: 1 }, files: ['x', 'y'], deep: [{ k: true }, { k: null }] })).toEqual(
+  expect(flattenJson({ files: ['x', 'y'], a: { b: 1 }, deep: [{ k: true }, { k: null }] })).toEqual(
     {
-      paths: ['a.b', 'files', 'files', 'deep.k', 'deep.k'],
-      values: ['1', 'x', 'y', 'true', 'null'],
+      paths: ['a.b', 'deep.k', 'deep.k', 'files', 'files'],
+      values: ['1', 'true', 'null', 'x', 'y'],
     },
   )
+})
+
+test('the order of keys, which the ledger does not keep, changes no digest', () => {
+  const inOrder = { a: { b: 'x', c: 'y' }, d: [{ e: 1, f: 2 }] }
+  const turned = { d: [{ f: 2, e: 1 }], a: { c: 'y', b: 'x' } }
+  const leaf = (value: typeof inOrder) => {
+    const base = syntheticLeaf(1, { 'gen_ai.tool.call.arguments': value, attributes: value })
+    return { ...base, leafHash: new Uint8Array(32) }
+  }
+  const straight = leaf(inOrder)
+  const event = Object.fromEntries(Object.entries(leaf(turned).event).reverse())
+  const reversed = { ...straight, event: { ...straight.event, ...event } }
+  const other = { ...straight, event: { ...leaf(turned).event } }
+  expect(rowDigest(toRow(reversed))).toEqual(rowDigest(toRow(straight)))
+  expect(rowDigest(toRow(other))).toEqual(rowDigest(toRow(straight)))
 })
 
 test('however large the arguments, the lists stay bounded and of equal length', () => {

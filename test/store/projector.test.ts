@@ -237,3 +237,61 @@ test('a refill replaces what somebody altered', async () => {
     checkedUntil: 100,
   })
 })
+
+test('a leaf of class finding is a finding, once, with its evidence as numbers', async () => {
+  const ledger = new SyntheticLedger()
+  const projector = project(ledger, ['acme'])
+  ledger.grow(3)
+  ledger.append([
+    syntheticLeaf(3, {
+      'event.class': 'finding',
+      'finding.id': 'ab'.repeat(32),
+      'finding.detector': 'first-scope@1',
+      'finding.severity': 'high',
+      'finding.p': 0.00125,
+      'finding.evidence': ['1', '2'],
+      'finding.sentence': 'user-1 used repo:admin for the first time',
+    }),
+  ])
+  projector.observe(ledger.grow(1))
+  expect(await projector.waitUntil('acme', 5, 5000)).toBe(true)
+  expect(
+    await store.client.query(
+      'SELECT finding_id, leaf_index, detector, severity, p, evidence FROM findings WHERE hasAny(evidence, {indexes:Array(UInt64)})',
+      { indexes: [2] },
+    ),
+  ).toEqual([
+    {
+      finding_id: 'ab'.repeat(32),
+      leaf_index: '3',
+      detector: 'first-scope@1',
+      severity: 'high',
+      p: 0.00125,
+      evidence: ['1', '2'],
+    },
+  ])
+})
+
+test('words, argument paths and exact values find their rows', async () => {
+  const ledger = new SyntheticLedger()
+  const projector = project(ledger, ['acme'])
+  projector.observe(ledger.grow(500))
+  await projector.waitUntil('acme', 500, 5000)
+  for (const condition of [
+    "has(argument_paths, 'options.limit') AND arrayExists((p, v) -> p = 'options.limit' AND v = '321', argument_paths, argument_values)",
+    "hasToken(search_text, 'module') AND position(search_text, 'module-321.ts') > 0",
+    "has(present, 'user.id') AND user_id = 'user-30' AND duration_ms = 321.125",
+  ]) {
+    expect(await countRows(store.client, condition)).toBe(1)
+  }
+})
+
+test('a log of single events is rebuilt in few inserts', async () => {
+  const ledger = new SyntheticLedger(1)
+  ledger.grow(1000)
+  await rebuild({ client: store.client, reader: ledger })
+  const [row] = await store.client.query<{ parts: string }>(
+    'SELECT uniqExact(_part) AS parts FROM observations',
+  )
+  expect(row?.parts).toBe('1')
+})

@@ -119,21 +119,15 @@ test('a moved time is altered', async () => {
 })
 
 test('a dropped part shows its first leaf', async () => {
+  // One part, so that no merge takes its name away.
+  await tamper('OPTIMIZE TABLE observations FINAL')
   const [part] = await store.client.query<{ name: string }>(
-    "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'observations' AND active LIMIT 1",
+    "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'observations' AND active",
     {},
     { readOnly: false },
   )
-  const [lost] = await store.client.query<{ first: string }>(
-    'SELECT min(leaf_index) AS first FROM observations WHERE _part = {part:String}',
-    { part: part?.name },
-  )
   await tamper(`ALTER TABLE observations DROP PART '${part?.name}'`)
-  expect((await check()).firstBad).toEqual({
-    block: 0,
-    leafIndex: Number(lost?.first),
-    reason: 'missing',
-  })
+  expect((await check()).firstBad).toEqual({ block: 0, leafIndex: 0, reason: 'missing' })
 })
 
 test('any one altered row of a random choice is named', async () => {

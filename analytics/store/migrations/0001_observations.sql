@@ -154,4 +154,4 @@ CREATE TABLE IF NOT EXISTS observations
 ENGINE = {{engine_prefix}}MergeTree
 PARTITION BY log_id
 ORDER BY (log_id, time_occurred, leaf_index)
-SETTINGS {{deduplication_window}} = 10000, min_columns_to_activate_adaptive_write_buffer = 32;
+SETTINGS {{deduplication_window}} = 10000, min_columns_to_activate_adaptive_write_buffer = 32, min_bytes_for_wide_part = 268435456;

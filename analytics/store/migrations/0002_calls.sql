@@ -156,4 +156,4 @@ CREATE TABLE IF NOT EXISTS calls
 ENGINE = {{engine_prefix}}VersionedCollapsingMergeTree(sign, call_version)
 PARTITION BY log_id
 ORDER BY (log_id, time_occurred, leaf_index)
-SETTINGS {{deduplication_window}} = 10000, min_columns_to_activate_adaptive_write_buffer = 32;
+SETTINGS {{deduplication_window}} = 10000, min_columns_to_activate_adaptive_write_buffer = 32, min_bytes_for_wide_part = 268435456;
