@@ -1,7 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { createReadStream, createWriteStream, type WriteStream } from 'node:fs'
 import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { finished } from 'node:stream/promises'
 import type { LedgerReader } from '../../ledger/committed.ts'
 import type { Keyring } from '../../ledger/keyring.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
@@ -74,6 +76,7 @@ export async function writeEvidenceBundle(
     firstLeaf: first,
     untilLeaf: until,
     files: content,
+    product: `sealtrail ${parts.version}`,
   }
   const commitment = hex(sha256(utf8(canonicalJson(statement))))
   const now = timestampFromMs(parts.clock())
@@ -127,7 +130,6 @@ export async function writeEvidenceBundle(
   const names = [...content.map(({ name }) => name), ...Object.keys(files)]
   const manifest: JsonValue = {
     format: 'sealtrail-evidence/v1',
-    product: `sealtrail ${parts.version}`,
     commitment,
     exportLeaf,
     files: await hashFiles(directory, names),
@@ -177,11 +179,10 @@ async function writeRows(
   onProgress: (done: number, total: number) => void,
 ): Promise<number> {
   const matching = new Set(request.matches)
-  const open = (name: string) => createWriteStream(join(directory, name), { mode: 0o600 })
   const streams = {
-    ndjson: open('events.ndjson'),
-    csv: open('events.csv'),
-    leaves: open('leaves.ndjson'),
+    ndjson: await openStream(join(directory, 'events.ndjson')),
+    csv: await openStream(join(directory, 'events.csv')),
+    leaves: await openStream(join(directory, 'leaves.ndjson')),
   }
   await write(streams.csv, csvHeader())
   let rows = 0
@@ -239,15 +240,22 @@ async function writeRows(
   return rows
 }
 
-function write(stream: WriteStream, text: string): Promise<void> | undefined {
-  return stream.write(text) ? undefined : new Promise((resolve) => stream.once('drain', resolve))
+async function openStream(path: string): Promise<WriteStream> {
+  const stream = createWriteStream(path, { mode: 0o600 })
+  // A full disk ends this export, not the process: the next write sees what happened.
+  stream.on('error', () => undefined)
+  await once(stream, 'open')
+  return stream
 }
 
-function closed(stream: WriteStream): Promise<void> {
-  return new Promise((resolve, reject) => {
-    stream.once('error', reject)
-    stream.end(resolve)
-  })
+async function write(stream: WriteStream, text: string): Promise<void> {
+  if (stream.errored !== null) throw stream.errored
+  if (!stream.write(text)) await once(stream, 'drain')
+}
+
+async function closed(stream: WriteStream): Promise<void> {
+  stream.end()
+  await finished(stream)
 }
 
 async function hashFiles(

@@ -31,7 +31,7 @@ export function csvLine(cells: readonly string[]): string {
   return `${cells.map(csvCell).join(',')}\r\n`
 }
 
-const formulaStart = /^[\s\u0000]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/
+const formulaStart = /^\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/
 
 function csvCell(text: string): string {
   const safe = text

@@ -9,7 +9,9 @@ import { chainStart } from '../../schemas/source-chain.ts'
  * records are in, so that a request cut by a crash continues where it stopped; and of the source's own event id.
  */
 export class DedupState {
-  private readonly marks = new Map<string, { epoch: string; seq: number; prev: string }>()
+  /** By source and epoch: several collectors with one key each have an epoch of their own, and so has each spool. */
+  private readonly marks = new BoundedMap<Mark>(maxEpochs)
+  private readonly newest = new Map<string, Mark>()
   private readonly requests: BoundedMap<number>
   private readonly eventIds: BoundedMap<true>
 
@@ -19,9 +21,11 @@ export class DedupState {
     this.eventIds = new BoundedMap(capacity)
   }
 
-  /** High-water mark of a numbered source. */
-  mark(sourceId: string): { epoch: string; seq: number; prev: string } | undefined {
-    return this.marks.get(sourceId)
+  /** High-water mark of an epoch of a numbered source; without one, of the epoch that was heard last. */
+  mark(sourceId: string, epoch?: string): Mark | undefined {
+    return epoch === undefined
+      ? this.newest.get(sourceId)
+      : this.marks.get(markKey(sourceId, epoch))
   }
 
   /** Records of a request that are in, under any of the keyed digests (today's and yesterday's). */
@@ -36,7 +40,10 @@ export class DedupState {
   /** Takes over what a committed segment says. */
   apply(records: readonly DedupRecord[]): void {
     for (const record of records) {
-      if (record.mark !== undefined) this.marks.set(record.sourceId, record.mark)
+      if (record.mark !== undefined) {
+        this.marks.set(markKey(record.sourceId, record.mark.epoch), record.mark)
+        this.newest.set(record.sourceId, record.mark)
+      }
       for (const request of record.requests ?? []) {
         const [digest, until] = request.split(':')
         if (digest !== undefined) this.requests.set(digest, Number(until))
@@ -51,6 +58,19 @@ export class DedupState {
   }
 }
 
+/** Epochs remembered over all sources, those heard last; about 200 bytes each. */
+const maxEpochs = 100_000
+
+interface Mark {
+  readonly epoch: string
+  readonly seq: number
+  readonly prev: string
+}
+
+function markKey(sourceId: string, epoch: string): string {
+  return `${sourceId}\0${epoch}`
+}
+
 /** What to do with a numbered record. */
 export type NumberedDecision =
   | { readonly kind: 'duplicate' }
@@ -59,7 +79,7 @@ export type NumberedDecision =
 /** Decisions of one segment, on top of a {@link DedupState} that does not change until the commit. */
 export class DedupDraft {
   private readonly state: DedupState
-  private readonly marks = new Map<string, { epoch: string; seq: number; prev: string }>()
+  private readonly marks = new Map<string, { sourceId: string; mark: Mark }>()
   private readonly requests = new Map<string, { sourceId: string; until: number }>()
   private readonly eventIds = new Map<string, string>()
 
@@ -77,12 +97,14 @@ export class DedupDraft {
     prev: string | undefined,
     prevOfNext: string | undefined,
   ): NumberedDecision {
-    const mark = this.marks.get(sourceId) ?? this.state.mark(sourceId)
-    const sameEpoch = mark !== undefined && mark.epoch === epoch
-    if (sameEpoch && seq <= mark.seq) return { kind: 'duplicate' }
-    const expectedSeq = sameEpoch ? mark.seq + 1 : 0
-    const expectedPrev = sameEpoch ? mark.prev : chainStart
-    this.marks.set(sourceId, { epoch, seq, prev: prevOfNext ?? '' })
+    const key = markKey(sourceId, epoch)
+    const mark = this.marks.get(key)?.mark ?? this.state.mark(sourceId, epoch)
+    if (mark !== undefined && seq <= mark.seq) return { kind: 'duplicate' }
+    const expectedSeq = mark === undefined ? 0 : mark.seq + 1
+    const expectedPrev = mark === undefined ? chainStart : mark.prev
+    // Deleted first, so that the epoch heard last stands last in the segment.
+    this.marks.delete(key)
+    this.marks.set(key, { sourceId, mark: { epoch, seq, prev: prevOfNext ?? '' } })
     const missing = seq - expectedSeq
     const checkable = missing === 0 && prev !== undefined && expectedPrev !== ''
     return { kind: 'accept', missing, prevMatches: !checkable || prev === expectedPrev }
@@ -109,25 +131,22 @@ export class DedupDraft {
 
   /** What the segment must carry. */
   records(): DedupRecord[] {
-    const bySource = new Map<
-      string,
-      { mark?: DedupRecord['mark']; requests: string[]; eventIds: string[] }
-    >()
+    const bySource = new Map<string, { requests: string[]; eventIds: string[] }>()
     const of = (sourceId: string) => {
       const record = bySource.get(sourceId) ?? { requests: [], eventIds: [] }
       bySource.set(sourceId, record)
       return record
     }
-    for (const [sourceId, mark] of this.marks) of(sourceId).mark = mark
     for (const [digest, { sourceId, until }] of this.requests)
       of(sourceId).requests.push(`${digest}:${until}`)
     for (const [digest, sourceId] of this.eventIds) of(sourceId).eventIds.push(digest)
-    return [...bySource].map(([sourceId, { mark, requests, eventIds }]) => ({
+    const marks = [...this.marks.values()].map(({ sourceId, mark }) => ({ sourceId, mark }))
+    const others = [...bySource].map(([sourceId, { requests, eventIds }]) => ({
       sourceId,
-      ...(mark === undefined ? {} : { mark }),
       ...(requests.length === 0 ? {} : { requests }),
       ...(eventIds.length === 0 ? {} : { eventIds }),
     }))
+    return [...marks, ...others]
   }
 }
 

@@ -32,7 +32,8 @@ export function normaliseTimestamp(value: string): Timestamp | undefined {
 /** Canonical form of Unix time in milliseconds (fractions are kept to a microsecond). */
 export function timestampFromMs(ms: number): Timestamp {
   const whole = Math.floor(ms)
-  const micros = Math.round((ms - whole) * 1000)
+  // Floating point may round a fraction up to a whole millisecond, which would be a fourth digit.
+  const micros = Math.min(999, Math.round((ms - whole) * 1000))
   return `${new Date(whole).toISOString().slice(0, 23)}${String(micros).padStart(3, '0')}000Z`
 }
 

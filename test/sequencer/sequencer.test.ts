@@ -110,6 +110,14 @@ describe('the sequencer', () => {
     expect(ledger.sequencer.committedMark('main', 'gateway')).toEqual({ epoch: 'e2', seq: 0 })
   })
 
+  test('two collectors with one key keep their own epochs: no gap, nothing twice, also when a spool comes late', async () => {
+    const both = [numbered(0, 'a'), numbered(0, 'b'), numbered(1, 'a'), numbered(1, 'b')]
+    await ledger.sequencer.handle([message(both)])
+    await reopen()
+    await ledger.sequencer.handle([message([...both, numbered(2, 'a')])])
+    expect(await paths()).toEqual(['a/0', 'b/0', 'a/1', 'b/1', 'a/2'])
+  })
+
   test('an event id counts once within its source', async () => {
     const event = (source: string) => aToolCall({ 'source.event.id': 'x', 'source.id': source })
     await ledger.sequencer.handle([message([event('gateway')]), message([event('gateway')])])

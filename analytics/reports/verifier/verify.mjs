@@ -24,7 +24,20 @@ const refuse = (why) => {
 }
 const sha256 = (...parts) =>
   parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest()
-const read = (name) => readFileSync(join(folder, name))
+const read = (name) => {
+  try {
+    return readFileSync(join(folder, name))
+  } catch (error) {
+    return refuse(`${name} cannot be read (${error.code})`)
+  }
+}
+const parse = (text, where) => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return refuse(`${where} is not JSON`)
+  }
+}
 const readText = (name) => {
   const bytes = read(name)
   const text = bytes.toString('utf8')
@@ -47,7 +60,7 @@ const canonical = (value) => {
 /** A file that must be canonical JSON, byte for byte: nothing may hide in blanks or doubled keys. */
 const readCanonical = (name, end = '\n') => {
   const text = readText(name)
-  const value = JSON.parse(text)
+  const value = parse(text, name)
   if (`${canonical(value)}${end}` !== text) refuse(`${name} is not canonical JSON`)
   return value
 }
@@ -84,9 +97,9 @@ const rangeRoot = ({ from, until, size, hashes }, leafHashes) => {
   if (leafHashes.length !== until - from || hashes.length !== left.length + right.length)
     refuse('the range proof has the wrong length')
   const frontier = new Frontier()
-  left.forEach((level, i) => frontier.append(level, hashes[i]))
+  for (const [i, level] of left.entries()) frontier.append(level, hashes[i])
   for (const hash of leafHashes) frontier.append(0, hash)
-  right.forEach((level, i) => frontier.append(level, hashes[left.length + i]))
+  for (const [i, level] of right.entries()) frontier.append(level, hashes[left.length + i])
   return frontier.root()
 }
 const included = (leaf, index, size, proof, root) => {
@@ -180,6 +193,10 @@ const openLeaf = (index, leaf, openings) => {
   return event
 }
 
+/** Everything a bundle holds: each of these is checked below against the log, whatever the manifest says of it. */
+const knownName =
+  /^(events\.ndjson|events\.csv|leaves\.ndjson|range-proof\.json|export\.leaf|export\.statement\.json|export\.tlog-proof|checkpoint|vkey|proofs-\d+\.(leaf|tlog-proof))$/
+
 const lines = (name) => {
   const text = readText(name)
   if (text !== '' && !text.endsWith('\n')) refuse(`${name} ends in the middle of a line`)
@@ -192,13 +209,11 @@ try {
   if (manifest.format !== 'sealtrail-evidence/v1') refuse('the manifest is of an unknown format')
   const unlisted = new Set(readdirSync(folder))
   for (const name of ['manifest.json', 'verify.mjs', 'VERIFY.md']) unlisted.delete(name)
+  const kinds = Object.keys(manifest).join()
+  if (kinds !== 'commitment,exportLeaf,files,format') refuse('manifest.json has unknown members')
   for (const { name, sha256: hash, sizeBytes } of manifest.files) {
-    if (
-      !/^[a-zA-Z0-9.-]+$/.test(name) ||
-      !unlisted.delete(name) ||
-      !lstatSync(join(folder, name)).isFile()
-    )
-      refuse(`${name} is missing, or listed twice`)
+    if (!knownName.test(name) || !unlisted.delete(name) || !lstatSync(join(folder, name)).isFile())
+      refuse(`${name} is missing, listed twice, or no part of a bundle`)
     const bytes = read(name)
     if (bytes.length !== sizeBytes || sha256(bytes).toString('hex') !== hash)
       refuse(`${name} is not the file that the manifest names`)
@@ -241,7 +256,7 @@ try {
   const hashes = []
   const events = []
   for (const line of lines('leaves.ndjson')) {
-    const entry = JSON.parse(line)
+    const entry = parse(line, 'a line of leaves.ndjson')
     if (canonical(entry) !== line) refuse('a line of leaves.ndjson is not canonical JSON')
     if (entry.index !== proof.from + hashes.length)
       refuse(`leaf ${proof.from + hashes.length} is missing`)
@@ -266,9 +281,12 @@ try {
 
   // 6. The single proofs that come along.
   for (const { name } of manifest.files) {
-    const index = /^proofs-(\d+)\.leaf$/.exec(name)?.[1]
+    const index = /^proofs-(\d+)\./.exec(name)?.[1]
     if (index === undefined) continue
-    if (checkTlogProof(readText(`proofs-${index}.tlog-proof`), read(name), note) !== Number(index))
+    if (!listed.has(`proofs-${index}.leaf`) || !listed.has(`proofs-${index}.tlog-proof`))
+      refuse(`${name} lacks its other half`)
+    const single = read(`proofs-${index}.leaf`)
+    if (checkTlogProof(readText(`proofs-${index}.tlog-proof`), single, note) !== Number(index))
       refuse(`${name} is at another index`)
   }
   process.stdout.write(
