@@ -56,6 +56,7 @@ export const callRate: DetectorFactory = ({ alertsPerDay }) => {
   const detector: Detector = {
     id: 'call-rate@1',
     observe(call) {
+      if (!call.teaches) return []
       const tool = `${call.event['mcp.server.name'] ?? '?'}/${call.event['gen_ai.tool.name'] ?? '?'}`
       const key = `${call.entity.kind}/${call.entity.value}|${tool}`
       const bucket = Math.floor(call.occurredMs / bucketMs)

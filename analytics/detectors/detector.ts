@@ -14,6 +14,8 @@ export interface JudgedCall {
   readonly entity: Entity
   /** False for imported history, late and sampled data: they teach, they never alert. */
   readonly mayAlert: boolean
+  /** False for what is judged but must leave no trace in the baselines: a frozen back-test. */
+  readonly teaches: boolean
   /** Calls a day in this log, decayed: turns a budget of alerts into a tail probability. */
   readonly callsPerDay: number
 }
@@ -54,8 +56,14 @@ export interface Detector {
   advance(nowMs: number): FindingDraft[]
 }
 
+export interface DetectorBudget {
+  readonly alertsPerDay: number
+  /** Told the tail probability of every call that was judged, above the threshold too: what a back-test reads. */
+  readonly onScore?: (leafIndex: number, p: number) => void
+}
+
 /** Makes the detectors of one log. */
-export type DetectorFactory = (budget: { readonly alertsPerDay: number }) => Detector
+export type DetectorFactory = (budget: DetectorBudget) => Detector
 
 /**
  * Threshold of the tail probability so that, with well calibrated scores, the detector raises its share of the budget:

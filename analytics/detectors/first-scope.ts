@@ -3,6 +3,7 @@ import { capabilityOfName, capabilityOfTool, capabilityWeight } from './capabili
 import {
   budgetThreshold,
   type Detector,
+  type DetectorBudget,
   type DetectorFactory,
   type FindingDraft,
   type JudgedCall,
@@ -26,7 +27,7 @@ interface Profile {
  * send things. Against oneself by Good-Turing, against peers by the share of other entities that hold it, weighted by
  * what the right can do.
  */
-export const firstScope: DetectorFactory = ({ alertsPerDay }) => {
+export const firstScope: DetectorFactory = ({ alertsPerDay, onScore }) => {
   let kept = 0
   const entities = new RecentMap<Profile>(maxEntities, ({ subjects }) => {
     kept -= subjects.distinct
@@ -45,9 +46,19 @@ export const firstScope: DetectorFactory = ({ alertsPerDay }) => {
       for (const subject of subjectsOf(call)) {
         const held = holders.use(subject, () => new Set())
         if (call.mayAlert && profile.subjects.countOf(subject) === 0) {
-          const draft = judge(call, subject, profile, everybody, held, entities.size, alertsPerDay)
+          const draft = judge(
+            call,
+            subject,
+            profile,
+            everybody,
+            held,
+            entities.size,
+            alertsPerDay,
+            onScore,
+          )
           if (draft !== undefined) drafts.push(draft)
         }
+        if (!call.teaches) continue
         kept -= profile.subjects.distinct
         profile.subjects.add(subject)
         kept += profile.subjects.distinct
@@ -85,6 +96,7 @@ function judge(
   held: ReadonlySet<string>,
   entities: number,
   alertsPerDay: number,
+  onScore: DetectorBudget['onScore'],
 ): FindingDraft | undefined {
   const own = profile.subjects.size
   const warm = own >= warmUpSamples
@@ -99,6 +111,7 @@ function judge(
       : Math.max(everybody.probabilityOfNew(), 1e-4) ** 0.5
   const capability = capabilityOfName(subject)
   const p = round(Math.min(1, (ownNew * peerFactor) / capabilityWeight(capability)))
+  onScore?.(call.leafIndex, p)
   const threshold = budgetThreshold(alertsPerDay, 3, call.callsPerDay)
   if (p >= threshold) return undefined
   const [kind, ...rest] = subject.split(' ')

@@ -5,6 +5,7 @@ import { cutText } from './cut-text.ts'
 import {
   budgetThreshold,
   type Detector,
+  type DetectorBudget,
   type DetectorFactory,
   type FindingDraft,
   type JudgedCall,
@@ -42,7 +43,7 @@ interface Candidate {
  * as it stands. A value that an earlier result of the same session supplied word for word, given to a tool that can
  * change or send things, is how an injected instruction looks.
  */
-export const newArgumentValue: DetectorFactory = ({ alertsPerDay }) => {
+export const newArgumentValue: DetectorFactory = ({ alertsPerDay, onScore }) => {
   let held = 0
   const own = new RecentMap<Profile>(maxKeys, ({ values }) => {
     held -= values.distinct
@@ -99,8 +100,8 @@ export const newArgumentValue: DetectorFactory = ({ alertsPerDay }) => {
           p,
         })
       }
-      const drafts = decide(call, tool, capability, candidates, alertsPerDay)
-      for (const { profile, everybody, key } of seen) {
+      const drafts = decide(call, tool, capability, candidates, alertsPerDay, onScore)
+      for (const { profile, everybody, key } of call.teaches ? seen : []) {
         held -= profile.values.distinct + everybody.distinct
         profile.values.add(key)
         everybody.add(key)
@@ -123,10 +124,12 @@ function decide(
   capability: string,
   candidates: readonly Candidate[],
   alertsPerDay: number,
+  onScore: DetectorBudget['onScore'],
 ): FindingDraft[] {
   const [worst] = candidates.toSorted((a, b) => a.p - b.p || (a.path < b.path ? -1 : 1))
   if (worst === undefined) return []
   const p = round(Math.min(1, worst.p * candidates.length))
+  onScore?.(call.leafIndex, p)
   const threshold = budgetThreshold(alertsPerDay, 3, call.callsPerDay)
   if (p >= threshold) return []
   const { path, value, valueClass, profile, everybody, suppliedBy } = worst

@@ -23,6 +23,8 @@ export interface FoldOptions {
   readonly detectors: readonly DetectorFactory[]
   /** Findings a day that the tenant wants to see. Default 10. */
   readonly alertsPerDay?: number
+  /** Told the tail probability that a detector gave a call, whether it led to a finding or not. */
+  readonly onScore?: (leafIndex: number, p: number) => void
   /** Told when a detector fails on a leaf. The leaf counts as judged: no single record may stop the fold. */
   readonly onDetectorError?: (error: Error) => void
 }
@@ -48,11 +50,15 @@ export class Fold {
 
   constructor(options: FoldOptions) {
     this.options = options
-    const budget = { alertsPerDay: options.alertsPerDay ?? 10 }
+    const budget = {
+      alertsPerDay: options.alertsPerDay ?? 10,
+      ...(options.onScore === undefined ? {} : { onScore: options.onScore }),
+    }
     this.detectors = options.detectors.map((make) => make(budget))
   }
 
-  step(leaf: CommittedLeaf): FoldOutput {
+  /** @param teaches false leaves the baselines as they are: a frozen back-test. */
+  step(leaf: CommittedLeaf, teaches = true): FoldOutput {
     const { event } = leaf
     const findings: Finding[] = []
     if (event['event.class'] === 'tick') {
@@ -79,6 +85,7 @@ export class Fold {
         occurredMs,
         entity: principalEntity(event),
         mayAlert: event.imported !== true && !late && event['source.completeness'] !== 'sampled',
+        teaches,
         callsPerDay: this.callRate(occurredMs),
       }
       for (const detector of this.detectors) {
