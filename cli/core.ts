@@ -217,8 +217,9 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     async stop() {
       await stopAll(consumer, bus)
       await sequencer.stop()
-      await fold.stop()
+      // First: a fold that waits for room in the feed would wait for ever. What is missing follows at the next start.
       await callFeed.close()
+      await fold.stop()
       await reconciler.stop()
       await projector.close()
       await client.close()

@@ -16,8 +16,9 @@ export interface FoldRunnerParts {
   readonly detectors: readonly DetectorFactory[]
   readonly clock: () => number
   readonly alertsPerDay?: number
-  /** Told of call changes in leaf order; `upTo` is the first leaf that is not folded yet. Must not throw. */
-  readonly onCalls: (logId: string, upTo: number, changes: readonly CallChange[]) => void
+  /** Told of call changes in leaf order; `upTo` is the first leaf that is not folded yet. Must not throw;
+   * the fold goes on when it resolves. */
+  readonly onCalls: (logId: string, upTo: number, changes: readonly CallChange[]) => Promise<void>
   readonly onError: (error: Error) => void
 }
 
@@ -152,7 +153,7 @@ export class FoldRunner {
       log.pending.push(...output.findings)
     }
     log.next += leaves.length
-    this.parts.onCalls(log.logId, log.next, changes)
+    await this.parts.onCalls(log.logId, log.next, changes)
     // Give the event loop to whoever waits for an answer.
     await new Promise((resolve) => setImmediate(resolve))
   }

@@ -5,6 +5,7 @@ import {
   type FieldType,
   isEventField,
   type SealedGroup,
+  sealedGroups,
 } from '../../schemas/event/fields.ts'
 import { normaliseTimestamp, timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { Comparison, Query, QueryTarget, QueryValue, Span } from '../../schemas/query/query.ts'
@@ -185,12 +186,12 @@ class Compiler {
   }
 
   /**
-   * Free text looks for whole words, as the token index holds them; every word must occur. Viewers search the clear
-   * columns only: the text of arguments and results is not theirs to count.
+   * Free text looks for whole words, as the token index holds them; every word must occur. The indexed text holds words
+   * of every sealed group, so whoever may not see all of them searches names of tools and servers only.
    */
   private text(value: QueryValue): string {
     const words = searchTokens(value.text)
-    if (!this.options.groups.has('arguments')) {
+    if (!sealedGroups.every((group) => this.options.groups.has(group))) {
       const pattern = this.bind(`%${escapeLike(value.text)}%`, 'String')
       return `(gen_ai_tool_name LIKE ${pattern} OR mcp_server_name LIKE ${pattern})`
     }

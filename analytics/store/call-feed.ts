@@ -17,6 +17,8 @@ interface DatedChange {
 }
 
 const maxBatchChanges = 10_000
+/** Changes that may wait; about 2 KB each. */
+const maxWaitingChanges = 20_000
 const maxBackoffMs = 5000
 
 /**
@@ -34,9 +36,24 @@ export class CallFeed {
     this.onError = onError
   }
 
-  /** Takes changes over, in leaf order, all changes of a leaf at once. Returns at once. */
-  push(logId: string, changes: readonly CallChange[]): void {
+  /**
+   * Takes changes over, in leaf order, all changes of a leaf at once. Resolves at once, or, when too many wait for a
+   * store that is away, when there is room again: the fold can wait, memory cannot grow.
+   */
+  async push(logId: string, changes: readonly CallChange[]): Promise<void> {
     if (this.closing.signal.aborted || changes.length === 0) return
+    this.enqueue(logId, changes)
+    const feed = await this.feed(logId).catch(() => undefined)
+    while (
+      feed !== undefined &&
+      feed.changes.length > maxWaitingChanges &&
+      !this.closing.signal.aborted
+    ) {
+      await sleep(50)
+    }
+  }
+
+  private enqueue(logId: string, changes: readonly CallChange[]): void {
     this.feed(logId)
       .then((feed) => {
         feed.changes.push(

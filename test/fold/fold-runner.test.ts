@@ -78,7 +78,7 @@ function follower(log: MemoryLog) {
     digest: sha256,
     detectors: [firstScope, newArgumentValue, callRate],
     clock: () => nowMs,
-    onCalls: (_logId, upTo, changes) => {
+    onCalls: async (_logId, upTo, changes) => {
       upTos.push(upTo)
       for (const { call } of changes) seen.push(`${call.observations[0]}`)
     },
