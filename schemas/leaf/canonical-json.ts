@@ -54,15 +54,18 @@ function writeArray(items: readonly unknown[], depth: number): string {
 }
 
 function writeObject(object: object, depth: number): string {
-  const prototype: unknown = Object.getPrototypeOf(object)
-  if (prototype !== Object.prototype && prototype !== null) throw refused('an object of a class')
-  const entries = new Map<string, unknown>(Object.entries(object))
+  if (!isPlain(object)) throw refused('an object of a class')
   let text = '{'
-  for (const key of [...entries.keys()].sort()) {
+  for (const key of Object.keys(object).sort()) {
     if (text.length > 1) text += ','
-    text += `${writeString(key)}:${write(entries.get(key), depth + 1)}`
+    text += `${writeString(key)}:${write(object[key], depth + 1)}`
   }
   return `${text}}`
+}
+
+function isPlain(object: object): object is Record<string, unknown> {
+  const prototype: unknown = Object.getPrototypeOf(object)
+  return prototype === Object.prototype || prototype === null
 }
 
 function refused(what: string): SealtrailError {

@@ -109,6 +109,8 @@ function moveOversizeToText(
   clear: Record<string, JsonValue>,
   sealed: Map<SealedGroup, Record<string, JsonValue>>,
 ): void {
+  // Cheap bound first: a UTF-16 unit takes at most six bytes, as an escape.
+  if (boundUnits(clear) * 6 <= clearBudgetBytes) return
   let size = roughBytes(clear)
   if (size <= clearBudgetBytes) return
   const bySize = Object.entries(clear)
@@ -121,6 +123,18 @@ function moveOversizeToText(
     delete clear[key]
     size -= bytes
   }
+}
+
+/** UTF-16 units of a value as JSON, estimated without writing it: names, strings, lists of strings, and the rest. */
+function boundUnits(clear: Record<string, JsonValue>): number {
+  let units = 2
+  for (const [key, value] of Object.entries(clear)) {
+    units += key.length + 4
+    if (typeof value === 'string') units += value.length
+    else if (typeof value === 'object' && value !== null) units += JSON.stringify(value).length
+    else units += 24
+  }
+  return units
 }
 
 function roughBytes(value: JsonValue): number {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { verifyEd25519 } from '../../ledger/ed25519.ts'
 import { sha256 } from '../../ledger/sha256.ts'
+import { Problem } from '../../schemas/api/problem.ts'
 import { SearchReply } from '../../schemas/api/search.ts'
 import { equal } from '../../schemas/bytes.ts'
 import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
@@ -132,7 +133,10 @@ describe('who gets in', () => {
       { expectedVersion: 7 },
       { cookie },
     )
-    expect([stale.status, (await stale.json()).code]).toEqual([409, 'VERSION_CONFLICT'])
+    expect([stale.status, Problem.parse(await stale.json()).code]).toEqual([
+      409,
+      'VERSION_CONFLICT',
+    ])
     expect(
       (await post(`/api/v1/source-keys/${created.id}/revoke`, { expectedVersion: 1 }, { cookie }))
         .status,
@@ -198,7 +202,7 @@ describe('what is answered', () => {
     ]) {
       const response = await get(`/api/v1/events?${range()}&q=${encodeURIComponent(q)}`)
       expect([q, response.status]).toEqual([q, 200])
-      expect((await response.json()).total).toBe(0)
+      expect(SearchReply.parse(await response.json()).total).toBe(0)
     }
   })
 
