@@ -1,35 +1,46 @@
 'use client'
 
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { TriangleAlert } from 'lucide-react'
-import { type KeyboardEvent, useEffect, useRef } from 'react'
+import { Minus, Plus } from 'lucide-react'
+import { memo, useEffect, useMemo, useRef, useState } from 'react'
 import type { EventRow } from '../../schemas/api/search.ts'
-import { formatDuration, formatInstant } from '../format/instant.ts'
-import { HostileText } from './hostile-text.tsx'
+import { termOf } from '../state/query-terms.ts'
+import { CopyButton } from './copy-button.tsx'
+import { useElementWidth } from './element-width.ts'
+import {
+  cellOf,
+  columnsFor,
+  type EventColumn,
+  gridTemplate,
+  type Verdicts,
+} from './event-columns.tsx'
+import { isShortcut } from './typing-target.ts'
 
-const columns = [
-  { title: 'Time (UTC)', width: '11.5rem' },
-  { title: '', width: '1.5rem' },
-  { title: 'Who', width: '10rem' },
-  { title: 'Server', width: '7rem' },
-  { title: 'Tool', width: '10rem' },
-  { title: 'Outcome', width: '7rem' },
-  { title: 'Took', width: '4.5rem' },
-  { title: 'Scopes', width: '9rem' },
-  { title: 'Arguments', width: 'minmax(12rem, 1fr)' },
-] as const
-const template = columns.map(({ width }) => width).join(' ')
 const rowHeightPx = 30
 
-/** Rows of a result, newest first; only those in sight are drawn. j and k or the arrows move, Enter opens. */
+/** A value longer than this is searched for by its words, not by a condition. */
+const maxTermChars = 256
+
+/**
+ * Rows of a result, newest first; only those in sight are drawn. j and k or the arrows move, Enter opens, + and - keep
+ * or drop the value of a cell.
+ */
 export function EventsTable(props: {
   rows: readonly EventRow[]
+  total: number
+  view: 'calls' | 'events'
   selected: string | null
+  verdicts: Verdicts
   onSelect: (eventId: string) => void
+  onFilter: (term: string) => void
   onEnd: () => void
 }) {
-  const { rows, selected, onSelect, onEnd } = props
+  const { rows, view, selected, verdicts, onSelect, onFilter, onEnd } = props
   const scroller = useRef<HTMLDivElement>(null)
+  const widthPx = useElementWidth(scroller) ?? 1000
+  const columns = useMemo(() => columnsFor(view, widthPx), [view, widthPx])
+  const [cursor, setCursor] = useState({ row: -1, column: -1 })
+  const [hovered, setHovered] = useState<{ row: number; column: number }>()
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
@@ -41,116 +52,236 @@ export function EventsTable(props: {
   useEffect(() => {
     if (rows.length > 0 && lastShown >= rows.length - 20) onEnd()
   }, [lastShown, rows.length, onEnd])
-  const onKeyDown = (event: KeyboardEvent) => {
-    const step = event.key === 'j' || event.key === 'ArrowDown' ? 1 : event.key === 'k' || event.key === 'ArrowUp' ? -1 : 0
-    if (step === 0) return
-    event.preventDefault()
+  useEffect(() => {
     const at = rows.findIndex(({ eventId }) => eventId === selected)
-    const next = Math.max(0, Math.min(rows.length - 1, at + step))
-    const row = rows[next]
-    if (row === undefined) return
-    virtual.scrollToIndex(next)
-    onSelect(row.eventId)
-    requestAnimationFrame(() => scroller.current?.focus())
-  }
+    if (at >= 0) setCursor((known) => ({ ...known, row: at }))
+  }, [selected, rows])
+
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const inGrid =
+        event.target instanceof Node && scroller.current?.contains(event.target) === true
+      if (!isShortcut(event) || (!inGrid && event.target !== document.body)) return
+      const move = (row: number, column: number) => {
+        event.preventDefault()
+        const next = {
+          row: Math.max(0, Math.min(rows.length - 1, row)),
+          column: Math.max(0, Math.min(columns.length - 1, column)),
+        }
+        setCursor(next)
+        virtual.scrollToIndex(next.row)
+        scroller.current?.focus({ preventScroll: true })
+        // With an event open the reader walks from event to event.
+        const under = rows[next.row]
+        if (selected !== null && next.row !== cursor.row && under !== undefined)
+          onSelect(under.eventId)
+      }
+      const row = rows[cursor.row]
+      const column = columns[cursor.column]
+      switch (event.key) {
+        case 'j':
+        case 'ArrowDown':
+          return move(cursor.row + 1, cursor.column)
+        case 'k':
+        case 'ArrowUp':
+          return move(cursor.row - 1, cursor.column)
+        case 'ArrowRight':
+          return move(cursor.row, cursor.column + 1)
+        case 'ArrowLeft':
+          return move(cursor.row, cursor.column - 1)
+        case 'Home':
+          return move(0, cursor.column)
+        case 'End':
+          return move(rows.length - 1, cursor.column)
+        case 'Enter':
+          if (row !== undefined) onSelect(row.eventId)
+          return
+        case '+':
+        case '-':
+        case 'c': {
+          if (row === undefined || column === undefined) return
+          const { field, value } = cellOf(column, row)
+          if (event.key === 'c') void navigator.clipboard.writeText(value)
+          else if (field !== undefined && value.length <= maxTermChars) {
+            onFilter(`${event.key === '-' ? '-' : ''}${termOf(field, value)}`)
+          }
+        }
+      }
+    }
+    window.addEventListener('keydown', onKey)
+    return () => window.removeEventListener('keydown', onKey)
+  }, [rows, columns, cursor, selected, onSelect, onFilter, virtual])
+
+  const template = gridTemplate(columns)
+  const active = rows[cursor.row]
   return (
     // biome-ignore lint/a11y/useSemanticElements: a virtual grid cannot be a table element
     <div
       ref={scroller}
       role="grid"
       aria-label="Results"
-      aria-rowcount={rows.length}
+      aria-rowcount={props.total + 1}
+      aria-activedescendant={active === undefined ? undefined : `row-${active.eventId}`}
       tabIndex={0}
-      onKeyDown={onKeyDown}
-      className="min-h-0 flex-1 overflow-auto outline-none focus-visible:ring-2 focus-visible:ring-accent focus-visible:ring-inset"
+      className="min-h-0 flex-1 overflow-auto bg-panel outline-none focus-visible:ring-2 focus-visible:ring-accent focus-visible:ring-inset"
+      onPointerLeave={() => setHovered(undefined)}
     >
-      <div className="min-w-[64rem]">
-        {/* biome-ignore lint/a11y/useSemanticElements: part of the virtual grid */}
-        {/* biome-ignore lint/a11y/useFocusableInteractive: the header row is not a stop */}
-        <div role="row" className="sticky top-0 z-10 grid border-b border-line bg-panel px-3" style={{ gridTemplateColumns: template }}>
-          {columns.map(({ title }) => (
-            // biome-ignore lint/a11y/useSemanticElements: part of the virtual grid
-            // biome-ignore lint/a11y/useFocusableInteractive: the header row is not a stop
-            <span key={title} role="columnheader" className="label truncate py-1.5 pr-3">
-              {title === '' ? <span className="sr-only">Findings</span> : title}
-            </span>
-          ))}
-        </div>
-        <div className="relative" style={{ height: virtual.getTotalSize() }}>
-          {items.map((item) => {
-            const row = rows[item.index]
-            if (row === undefined) return null
-            return <Row key={row.eventId} row={row} index={item.index} top={item.start} selected={row.eventId === selected} onSelect={onSelect} />
-          })}
-        </div>
+      {/* biome-ignore lint/a11y/useSemanticElements: part of the virtual grid */}
+      {/* biome-ignore lint/a11y/useFocusableInteractive: the header row is not a stop */}
+      <div
+        role="row"
+        aria-rowindex={1}
+        className="sticky top-0 z-10 grid border-b border-line bg-raised px-3"
+        style={{ gridTemplateColumns: template }}
+      >
+        {columns.map(({ id, title, align }) => (
+          // biome-ignore lint/a11y/useSemanticElements: part of the virtual grid
+          // biome-ignore lint/a11y/useFocusableInteractive: the header row is not a stop
+          <span
+            key={id}
+            role="columnheader"
+            className={`label truncate py-1.5 pr-3 ${align === 'right' ? 'text-right' : ''}`}
+          >
+            {title}
+          </span>
+        ))}
+      </div>
+      <div className="relative" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
+        {items.map((item) => {
+          const row = rows[item.index]
+          if (row === undefined) return null
+          return (
+            <Row
+              key={row.eventId}
+              row={row}
+              index={item.index}
+              topPx={item.start}
+              columns={columns}
+              template={template}
+              verdicts={verdicts}
+              selected={row.eventId === selected}
+              active={item.index === cursor.row}
+              activeColumn={
+                hovered?.row === item.index
+                  ? hovered.column
+                  : item.index === cursor.row
+                    ? cursor.column
+                    : -1
+              }
+              onSelect={onSelect}
+              onFilter={onFilter}
+              onHover={setHovered}
+            />
+          )
+        })}
       </div>
     </div>
   )
 }
 
-function Row({ row, index, top, selected, onSelect }: { row: EventRow; index: number; top: number; selected: boolean; onSelect: (id: string) => void }) {
-  const { event } = row
-  const who = event['user.name'] ?? event['user.email'] ?? event['user.id']
-  const agent = event['gen_ai.agent.name'] ?? event['mcp.client.name'] ?? event['admin.actor']
-  const cells = [
-    <span key="time" className="font-mono text-xs tabular-nums">
-      {formatInstant(event['time.occurred'])}
-    </span>,
-    row.findings.length > 0 ? <TriangleAlert key="finding" className="size-4 text-bad" aria-label={`evidence of ${row.findings.length} findings`} /> : null,
-    <HostileText key="who" text={[who, agent].filter((part) => part !== undefined).join(' · ')} limit={60} />,
-    <HostileText key="server" text={event['mcp.server.name'] ?? ''} limit={40} />,
-    <span key="tool" className="font-medium">
-      <HostileText text={event['gen_ai.tool.name'] ?? event['mcp.method.name'] ?? event['admin.action'] ?? event['event.class'] ?? ''} limit={60} />
-    </span>,
-    <Outcome key="outcome" status={event['outcome.status'] ?? event['source.signal'] ?? event['record.disposition']} />,
-    <span key="took" className="tabular-nums text-muted">
-      {formatDuration(event.duration_ms)}
-    </span>,
-    <HostileText key="scopes" text={(event['auth.scopes.granted'] ?? event['auth.scopes.required'] ?? []).join(' ')} limit={60} />,
-    <span key="arguments" className="font-mono text-xs">
-      <HostileText text={oneLine(event['gen_ai.tool.call.arguments'] ?? event['mcp.resource.uri'] ?? event['record.reason'] ?? '')} limit={200} />
-    </span>,
-  ]
+interface RowProps {
+  readonly row: EventRow
+  readonly index: number
+  readonly topPx: number
+  readonly columns: readonly EventColumn[]
+  readonly template: string
+  readonly verdicts: Verdicts
+  readonly selected: boolean
+  readonly active: boolean
+  readonly activeColumn: number
+  readonly onSelect: (eventId: string) => void
+  readonly onFilter: (term: string) => void
+  readonly onHover: (place: { row: number; column: number }) => void
+}
+
+const Row = memo(function Row(props: RowProps) {
+  const { row, index, columns, verdicts, selected, active, onSelect } = props
+  const failed = verdicts.get(row.eventId) === 'failed'
+  const background = failed ? 'bg-bad-soft' : selected ? 'bg-accent-soft' : 'hover:bg-raised'
   return (
     // biome-ignore lint/a11y/useSemanticElements: part of the virtual grid
     // biome-ignore lint/a11y/useFocusableInteractive: the grid holds the focus, rows are moved by keys
     // biome-ignore lint/a11y/useKeyWithClickEvents: the grid handles the keys
     <div
       role="row"
+      id={`row-${row.eventId}`}
       aria-rowindex={index + 2}
       aria-selected={selected}
       data-event={row.eventId}
       onClick={() => onSelect(row.eventId)}
-      className={`absolute inset-x-0 grid cursor-pointer items-center border-b border-line/60 px-3 ${selected ? 'bg-accent-soft' : index % 2 === 0 ? 'hover:bg-raised' : 'bg-panel hover:bg-raised'}`}
-      style={{ gridTemplateColumns: template, height: rowHeightPx, transform: `translateY(${top}px)` }}
+      className={`absolute inset-x-0 grid cursor-pointer items-center border-b border-line/60 px-3 ${background} ${active ? 'shadow-[inset_2px_0_0_var(--accent)]' : ''}`}
+      style={{
+        gridTemplateColumns: props.template,
+        height: rowHeightPx,
+        transform: `translateY(${props.topPx}px)`,
+      }}
     >
-      {cells.map((cell, i) => (
-        // biome-ignore lint/a11y/useSemanticElements: part of the virtual grid
-        // biome-ignore lint/a11y/useFocusableInteractive: the grid holds the focus
-        <span key={columns[i]?.title} role="gridcell" className="truncate pr-3">
-          {cell}
-        </span>
-      ))}
+      {columns.map((column, at) => {
+        const { field, value } = cellOf(column, row)
+        return (
+          // biome-ignore lint/a11y/useSemanticElements: part of the virtual grid
+          // biome-ignore lint/a11y/useFocusableInteractive: the grid holds the focus
+          <span
+            key={column.id}
+            role="gridcell"
+            className={`relative truncate pr-3 ${column.align === 'right' ? 'text-right' : ''}`}
+            onPointerEnter={() => props.onHover({ row: index, column: at })}
+          >
+            {column.render(row, value, verdicts)}
+            {at === props.activeColumn && field !== undefined && (
+              <CellActions field={field} value={value} onFilter={props.onFilter} />
+            )}
+          </span>
+        )
+      })}
     </div>
   )
-}
+})
 
-const outcomeStyles: Readonly<Record<string, string>> = {
-  success: 'text-ok',
-  denied: 'bg-bad-soft text-bad font-semibold',
-  tool_error: 'bg-warn-soft text-warn',
-  protocol_error: 'bg-warn-soft text-warn',
-  rejected: 'bg-bad-soft text-bad',
-  unmapped: 'bg-warn-soft text-warn',
-  gap: 'bg-bad-soft text-bad font-semibold',
-}
+const cellButton =
+  'inline-flex size-6 items-center justify-center rounded text-muted hover:bg-raised hover:text-text'
 
-function Outcome({ status }: { status: string | undefined }) {
-  if (status === undefined) return null
-  return <span className={`rounded px-1.5 py-0.5 text-xs ${outcomeStyles[status] ?? 'text-muted'}`}>{status.replaceAll('_', ' ')}</span>
-}
-
-function oneLine(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value)
-  return text.replaceAll(/\s+/g, ' ')
+function CellActions({
+  field,
+  value,
+  onFilter,
+}: {
+  field: string
+  value: string
+  onFilter: (term: string) => void
+}) {
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: only keeps a click from opening the row
+    // biome-ignore lint/a11y/noStaticElementInteractions: only keeps a click from opening the row
+    <span
+      className="absolute right-0 top-1/2 inline-flex -translate-y-1/2 rounded border border-line bg-panel shadow-sm"
+      onClick={(event) => event.stopPropagation()}
+    >
+      {value.length <= maxTermChars && (
+        <>
+          <button
+            type="button"
+            tabIndex={-1}
+            className={cellButton}
+            title="Only this (+)"
+            aria-label={`Only this ${field}`}
+            onClick={() => onFilter(termOf(field, value))}
+          >
+            <Plus className="size-3.5" aria-hidden />
+          </button>
+          <button
+            type="button"
+            tabIndex={-1}
+            className={cellButton}
+            title="Not this (-)"
+            aria-label={`Not this ${field}`}
+            onClick={() => onFilter(`-${termOf(field, value)}`)}
+          >
+            <Minus className="size-3.5" aria-hidden />
+          </button>
+        </>
+      )}
+      <CopyButton text={value} label="Copy value (c)" className={cellButton} />
+    </span>
+  )
 }

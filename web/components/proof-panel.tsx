@@ -2,17 +2,20 @@
 
 import { CircleAlert, CircleCheck, CircleDashed, CircleX, Download } from 'lucide-react'
 import type { Evidence } from '../../schemas/api/event-detail.ts'
+import type { Check } from '../verify/check.ts'
 import type { Verification } from '../verify/verify-evidence.ts'
+import { CopyButton } from './copy-button.tsx'
+import { HostileText } from './hostile-text.tsx'
 
 const badges = {
   verified: { text: 'Verified in this browser', style: 'bg-ok-soft text-ok', icon: CircleCheck },
-  partial: { text: 'Verified, parts withheld', style: 'bg-warn-soft text-warn', icon: CircleAlert },
+  partial: { text: 'Verified in part', style: 'bg-warn-soft text-warn', icon: CircleAlert },
   pending: {
     text: 'Durable, not yet published',
     style: 'bg-warn-soft text-warn',
     icon: CircleDashed,
   },
-  failed: { text: 'Verification FAILED', style: 'bg-bad-soft text-bad', icon: CircleX },
+  failed: { text: 'Verification FAILED', style: 'bg-bad text-on-accent', icon: CircleX },
 } as const
 
 export function ProofBadge({ state }: { state: Verification['state'] | undefined }) {
@@ -22,6 +25,43 @@ export function ProofBadge({ state }: { state: Verification['state'] | undefined
     <span className={`chip gap-1.5 ${style}`} data-proof={state}>
       <Icon className="size-3.5" aria-hidden /> {text}
     </span>
+  )
+}
+
+const looks = {
+  passed: { icon: CircleCheck, style: 'text-ok' },
+  failed: { icon: CircleX, style: 'text-bad' },
+  pending: { icon: CircleDashed, style: 'text-warn' },
+  limited: { icon: CircleAlert, style: 'text-warn' },
+} as const
+
+/** Checks with their figures, what failed first. */
+export function CheckList({ checks }: { checks: readonly Check[] }) {
+  const rank = { failed: 0, limited: 1, pending: 2, passed: 3 }
+  const ordered = [...checks].sort((a, b) => rank[a.state] - rank[b.state])
+  return (
+    <ul className="divide-y divide-line rounded-md border border-line">
+      {ordered.map((check) => {
+        const { icon: Icon, style } = looks[check.state]
+        return (
+          <li
+            key={check.id}
+            data-check={check.state}
+            className={`flex gap-2.5 px-3 py-2 ${check.state === 'failed' ? 'bg-bad-soft' : ''}`}
+          >
+            <Icon className={`mt-0.5 size-4 shrink-0 ${style}`} aria-label={check.state} />
+            <div className="min-w-0">
+              <p className="font-medium">{check.label}</p>
+              <p
+                className={`mt-0.5 font-mono text-xs [overflow-wrap:anywhere] ${check.state === 'failed' ? 'text-text' : 'text-muted'}`}
+              >
+                <HostileText text={check.detail} limit={2000} />
+              </p>
+            </div>
+          </li>
+        )
+      })}
+    </ul>
   )
 }
 
@@ -35,55 +75,42 @@ export function ProofPanel({
   evidence: Evidence
   eventId: string
 }) {
+  const command = `sealtrail prove ${eventId}`
   return (
     <div className="space-y-4">
-      <ProofBadge state={verification.state} />
-      <ul className="space-y-2">
-        {verification.checks.map((check) => {
-          const Icon =
-            check.state === 'passed'
-              ? CircleCheck
-              : check.state === 'failed'
-                ? CircleX
-                : CircleDashed
-          const colour =
-            check.state === 'passed'
-              ? 'text-ok'
-              : check.state === 'failed'
-                ? 'text-bad'
-                : 'text-warn'
-          return (
-            <li key={check.id} className="flex gap-2">
-              <Icon className={`mt-0.5 size-4 shrink-0 ${colour}`} aria-label={check.state} />
-              <div className="min-w-0">
-                <p className="font-medium">{check.label}</p>
-                <p className="break-all font-mono text-xs text-muted">{check.detail}</p>
-              </div>
-            </li>
-          )
-        })}
-      </ul>
-      <dl className="grid grid-cols-[8rem_1fr] gap-x-3 gap-y-1 border-t border-line pt-3 text-xs">
+      <CheckList checks={verification.checks} />
+      <dl className="grid grid-cols-[6.5rem_1fr] gap-x-3 gap-y-1 text-xs">
         <dt className="text-muted">Log</dt>
         <dd className="font-mono">{evidence.logId}</dd>
         <dt className="text-muted">Leaf index</dt>
-        <dd className="font-mono">{evidence.leafIndex}</dd>
+        <dd className="font-mono tabular-nums">{evidence.leafIndex}</dd>
         <dt className="text-muted">Verifier key</dt>
         <dd className="break-all font-mono">{evidence.verifierKey}</dd>
       </dl>
+      <section className="space-y-2 rounded-md bg-raised p-3">
+        <h3 className="font-medium">Check it without this page</h3>
+        <p className="text-xs text-muted">
+          A check by code that this server sent is weaker than one outside. This writes a C2SP
+          tlog-proof that other programs verify too:
+        </p>
+        <div className="flex items-center gap-2 rounded border border-line bg-panel pl-3 pr-1">
+          <code className="min-w-0 flex-1 truncate py-1.5 font-mono text-xs">{command}</code>
+          <CopyButton text={command} />
+        </div>
+        {evidence.inclusion !== null && (
+          <a
+            className="button"
+            href={`/api/v1/events/${eventId}/tlog-proof`}
+            download={`${eventId}.tlog-proof.json`}
+          >
+            <Download className="size-4" aria-hidden /> Download the proof
+          </a>
+        )}
+      </section>
       <p className="text-xs text-muted">
-        A check by code that this server sent is weaker than one outside:{' '}
-        <code className="font-mono text-text">sealtrail prove {eventId}</code> writes a C2SP
-        tlog-proof that other programs verify. A proof shows that the record did not change since it
-        was logged, not that its source told the truth.
+        A proof shows that the record did not change since it was logged, not that its source told
+        the truth.
       </p>
-      <a
-        className="button"
-        href={`/api/v1/events/${eventId}/tlog-proof`}
-        download={`${eventId}.tlog-proof.json`}
-      >
-        <Download className="size-4" aria-hidden /> Download proof
-      </a>
     </div>
   )
 }

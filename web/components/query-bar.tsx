@@ -1,16 +1,21 @@
 'use client'
 
 import { useQuery } from '@tanstack/react-query'
-import { Search } from 'lucide-react'
+import { Search, X } from 'lucide-react'
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from 'react'
 import { FacetReply } from '../../schemas/api/search.ts'
-import { isSealtrailError } from '../../schemas/errors.ts'
-import { type EventField, eventFieldNames, eventFields, isEventField } from '../../schemas/event/fields.ts'
-import { explainQuery } from '../../schemas/query/explain-query.ts'
-import { parseQuery } from '../../schemas/query/parse-query.ts'
+import {
+  type EventField,
+  eventFieldNames,
+  eventFields,
+  isEventField,
+} from '../../schemas/event/fields.ts'
 import { queryAliases } from '../../schemas/query/query.ts'
 import { request } from '../api/request.ts'
+import { termOf } from '../state/query-terms.ts'
+import { readQuery } from '../state/read-query.ts'
 import type { TimeRange } from '../state/time-range.ts'
+import { isShortcut } from './typing-target.ts'
 
 interface Suggestion {
   readonly text: string
@@ -18,30 +23,37 @@ interface Suggestion {
 }
 
 /** The query: what it means in plain English below, what is wrong with it underlined, names and values completed. */
-export function QueryBar(props: { query: string; onRun: (query: string) => void; range: TimeRange; view: string }) {
+export function QueryBar(props: {
+  query: string
+  onRun: (query: string) => void
+  range: TimeRange
+  view: string
+}) {
   const [text, setText] = useState(props.query)
+  const [caret, setCaret] = useState(props.query.length)
   const [active, setActive] = useState(-1)
   const [open, setOpen] = useState(false)
+  const [scrollPx, setScrollPx] = useState(0)
   const input = useRef<HTMLInputElement>(null)
   useEffect(() => setText(props.query), [props.query])
   useEffect(() => {
     const onKey = (event: globalThis.KeyboardEvent) => {
-      const target = event.target
-      const typing = target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)
-      if (event.key === '/' && !typing) {
-        event.preventDefault()
-        input.current?.focus()
-      }
+      if (event.key !== '/' || !isShortcut(event)) return
+      event.preventDefault()
+      input.current?.focus()
     }
     window.addEventListener('keydown', onKey)
     return () => window.removeEventListener('keydown', onKey)
   }, [])
-  const reading = useMemo(() => read(text), [text])
-  const suggestions = useSuggestions(text, open, props.range, props.view)
+  const reading = useMemo(() => readQuery(text), [text])
+  const word = /\S*$/.exec(text.slice(0, caret))?.[0] ?? ''
+  const suggestions = useSuggestions(word, open, props.range, props.view)
   const accept = (suggestion: Suggestion) => {
-    setText(text.replace(/\S*$/, suggestion.text))
+    const before = text.slice(0, caret - word.length) + suggestion.text
+    setText(before + text.slice(caret))
+    setCaret(before.length)
     setActive(-1)
-    input.current?.focus()
+    requestAnimationFrame(() => input.current?.setSelectionRange(before.length, before.length))
   }
   const onKeyDown = (event: KeyboardEvent) => {
     const chosen = suggestions[active]
@@ -55,120 +67,173 @@ export function QueryBar(props: { query: string; onRun: (query: string) => void;
       accept(chosen)
     } else if (event.key === 'Enter') {
       setOpen(false)
-      if (reading.error === undefined) props.onRun(text.trim())
+      if (reading.problem === undefined) props.onRun(text.trim())
     } else if (event.key === 'Escape') {
+      if (open) event.stopPropagation()
+      else input.current?.blur()
       setOpen(false)
       setActive(-1)
     }
   }
+  const { problem } = reading
   return (
     <div className="relative min-w-0 flex-1">
-      <Search className="pointer-events-none absolute left-3 top-2.5 size-4 text-muted" aria-hidden />
-      <input
-        ref={input}
-        className="field pl-9 font-mono text-sm"
-        role="combobox"
-        aria-label="Query"
-        aria-expanded={open && suggestions.length > 0}
-        aria-controls="query-suggestions"
-        aria-activedescendant={active >= 0 ? `suggestion-${active}` : undefined}
-        aria-invalid={reading.error !== undefined}
-        aria-describedby="query-explained"
-        placeholder='tool:send_mail outcome:denied "free text"   press / to search'
-        spellCheck={false}
-        autoComplete="off"
-        value={text}
-        onChange={(event) => {
-          setText(event.target.value)
-          setOpen(true)
-          setActive(-1)
-        }}
-        onBlur={() => setTimeout(() => setOpen(false), 150)}
-        onKeyDown={onKeyDown}
-      />
-      <p id="query-explained" className="mt-1 h-5 truncate text-xs text-muted">
-        {reading.error === undefined ? (
-          text.trim() === '' ? 'Everything in this time range.' : `Shows where ${reading.explained}.`
+      <div className="relative">
+        <Search
+          className="pointer-events-none absolute left-3 top-2.5 size-4 text-muted"
+          aria-hidden
+        />
+        <input
+          ref={input}
+          className={`field h-9 pl-9 pr-9 font-mono text-[13px] ${problem === undefined ? '' : 'border-bad'}`}
+          role="combobox"
+          aria-label="Query"
+          aria-expanded={open && suggestions.length > 0}
+          aria-controls="query-suggestions"
+          aria-activedescendant={active >= 0 ? `suggestion-${active}` : undefined}
+          aria-autocomplete="list"
+          aria-invalid={problem !== undefined}
+          aria-describedby="query-explained"
+          placeholder={'tool:send_mail outcome:denied "free text"'}
+          spellCheck={false}
+          autoComplete="off"
+          value={text}
+          onScroll={(event) => setScrollPx(event.currentTarget.scrollLeft)}
+          onSelect={(event) => setCaret(event.currentTarget.selectionStart ?? 0)}
+          onChange={(event) => {
+            setText(event.target.value)
+            setCaret(event.target.selectionStart ?? event.target.value.length)
+            setOpen(true)
+            setActive(-1)
+          }}
+          onBlur={() => setTimeout(() => setOpen(false), 150)}
+          onKeyDown={onKeyDown}
+        />
+        {problem?.span !== undefined && (
+          <div
+            aria-hidden
+            className="pointer-events-none absolute inset-y-0 left-9 right-9 overflow-hidden"
+          >
+            <div
+              className="whitespace-pre border border-transparent font-mono text-[13px] leading-9 text-transparent"
+              style={{ transform: `translateX(${1 - scrollPx}px)` }}
+            >
+              {text.slice(0, problem.span.from)}
+              <span className="underline decoration-bad decoration-wavy decoration-2 underline-offset-4">
+                {text.slice(problem.span.from, problem.span.until) || ' '}
+              </span>
+            </div>
+          </div>
+        )}
+        {text !== '' && (
+          <button
+            type="button"
+            aria-label="Clear the query"
+            className="icon-button absolute right-1.5 top-1"
+            onClick={() => {
+              setText('')
+              props.onRun('')
+              input.current?.focus()
+            }}
+          >
+            <X className="size-4" aria-hidden />
+          </button>
+        )}
+        {open && suggestions.length > 0 && (
+          <div
+            id="query-suggestions"
+            role="listbox"
+            aria-label="Completions"
+            className="panel absolute left-0 top-10 z-30 max-h-80 w-full max-w-2xl overflow-auto py-1 shadow-lg"
+          >
+            {suggestions.map((suggestion, i) => (
+              <div
+                key={suggestion.text}
+                id={`suggestion-${i}`}
+                role="option"
+                aria-selected={i === active}
+                tabIndex={-1}
+                onMouseDown={(event) => {
+                  event.preventDefault()
+                  accept(suggestion)
+                }}
+                className={`flex cursor-pointer gap-4 px-3 py-1 ${i === active ? 'bg-accent-soft' : 'hover:bg-raised'}`}
+              >
+                <span className="max-w-[60%] shrink-0 truncate font-mono text-[13px]">
+                  {suggestion.text}
+                </span>
+                <span className="truncate text-xs leading-5 text-muted">{suggestion.doc}</span>
+              </div>
+            ))}
+          </div>
+        )}
+      </div>
+      <p
+        id="query-explained"
+        className="h-5 truncate pt-0.5 text-xs text-muted"
+        title={reading.explained}
+      >
+        {problem !== undefined ? (
+          <span className="text-bad">{problem.message}</span>
+        ) : text.trim() === '' ? (
+          'Everything in this time range. Press / to search.'
         ) : (
-          <span className="text-bad">
-            {reading.error.message}
-            {reading.error.marked !== '' && (
-              <>
-                : <span className="font-mono underline decoration-wavy">{reading.error.marked}</span>
-              </>
-            )}
-          </span>
+          `Shows where ${reading.explained}${text.trim() === props.query.trim() ? '' : '. Enter runs it'}.`
         )}
       </p>
-      {open && suggestions.length > 0 && (
-        <div id="query-suggestions" role="listbox" className="panel absolute left-0 top-11 z-20 max-h-72 w-full max-w-xl overflow-auto py-1 shadow-lg">
-          {suggestions.map((suggestion, i) => (
-            <div
-              key={suggestion.text}
-              id={`suggestion-${i}`}
-              role="option"
-              aria-selected={i === active}
-              tabIndex={-1}
-              onMouseDown={(event) => {
-                event.preventDefault()
-                accept(suggestion)
-              }}
-              className={`flex cursor-pointer gap-3 px-3 py-1 ${i === active ? 'bg-accent-soft' : 'hover:bg-raised'}`}
-            >
-              <span className="shrink-0 font-mono text-sm">{suggestion.text}</span>
-              <span className="truncate text-xs leading-6 text-muted">{suggestion.doc}</span>
-            </div>
-          ))}
-        </div>
-      )}
     </div>
   )
 }
 
-function read(text: string): { explained: string; error?: { message: string; marked: string } } {
-  try {
-    return { explained: explainQuery(parseQuery(text)) }
-  } catch (error) {
-    const span = isSealtrailError(error) ? error.details?.span : undefined
-    const marked = isSpan(span) ? text.slice(span.from, span.until) : ''
-    return { explained: '', error: { message: error instanceof Error ? error.message : String(error), marked } }
-  }
-}
-
-function isSpan(value: unknown): value is { from: number; until: number } {
-  return typeof value === 'object' && value !== null && 'from' in value && 'until' in value
-}
-
-/** Field names for the word at the end; values of the field once a colon stands there. */
-function useSuggestions(text: string, enabled: boolean, range: TimeRange, view: string): readonly Suggestion[] {
-  const word = /\S*$/.exec(text)?.[0] ?? ''
+/** Field names for the word before the caret; values of the field once a colon stands there. */
+function useSuggestions(
+  word: string,
+  enabled: boolean,
+  range: TimeRange,
+  view: string,
+): readonly Suggestion[] {
   const colon = word.indexOf(':')
-  const name = word.slice(0, colon).replace(/^[-!(]+/, '')
+  const name = word.slice(0, Math.max(0, colon)).replace(/^[-!(]+/, '')
   const typed = word.slice(colon + 1).replace(/^"/, '')
-  const field = fieldOf(name)
+  const field = colon > 0 ? facetField(name) : undefined
+  const wanted = useSettled(typed, 150)
   const facet = useQuery({
-    queryKey: ['values', field, typed, range.from.slice(0, 16), range.until.slice(0, 16), view],
-    enabled: enabled && colon > 0 && field !== undefined,
-    queryFn: ({ signal }) => request(FacetReply, '/api/v1/facets', { params: { field, ...range, view, contains: typed }, signal }),
+    queryKey: ['values', field, wanted, range.from.slice(0, 16), range.until.slice(0, 16), view],
+    enabled: enabled && field !== undefined,
+    queryFn: ({ signal }) =>
+      request(FacetReply, '/api/v1/facets', {
+        params: { field, ...range, view, contains: wanted },
+        signal,
+      }),
   })
   if (!enabled || word === '') return []
+  const prefix = /^[-!(]*/.exec(word)?.[0] ?? ''
   if (colon > 0) {
     return (facet.data?.values ?? []).slice(0, 10).map(({ value, count }) => ({
-      text: `${word.slice(0, colon + 1)}${/^[\w./@-]+$/.test(value) ? value : JSON.stringify(value)} `,
+      text: `${prefix}${name}:${termOf('', value).slice(1)} `,
       doc: `${count.toLocaleString('en')} in this range`,
     }))
   }
-  const prefix = /^[-!(]*/.exec(word)?.[0] ?? ''
-  const wanted = word.slice(prefix.length).toLowerCase()
-  const names = [...Object.keys(queryAliases), ...eventFieldNames]
+  const lower = word.slice(prefix.length).toLowerCase()
+  const names = [...Object.keys(queryAliases), 'args.', 'result.', ...eventFieldNames]
   return names
-    .filter((each) => each.toLowerCase().includes(wanted))
-    .sort((a, b) => Number(b.startsWith(wanted)) - Number(a.startsWith(wanted)))
-    .slice(0, 10)
-    .map((each) => ({ text: `${prefix}${each}:`, doc: docOf(each) }))
+    .filter((each) => each.toLowerCase().includes(lower))
+    .sort((a, b) => Number(b.startsWith(lower)) - Number(a.startsWith(lower)))
+    .slice(0, 12)
+    .map((each) => ({ text: prefix + each + (each.endsWith('.') ? '' : ':'), doc: docOf(each) }))
 }
 
-function fieldOf(name: string): EventField | undefined {
+/** The value once it has not changed for a while: people type faster than a server should be asked. */
+function useSettled(value: string, delayMs: number): string {
+  const [settled, setSettled] = useState(value)
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), delayMs)
+    return () => clearTimeout(timer)
+  }, [value, delayMs])
+  return settled
+}
+
+function facetField(name: string): EventField | undefined {
   const field = Object.hasOwn(queryAliases, name) ? queryAliases[name]?.[0] : name
   if (field === undefined || !isEventField(field)) return undefined
   const { type } = eventFields[field]
@@ -176,6 +241,8 @@ function fieldOf(name: string): EventField | undefined {
 }
 
 function docOf(name: string): string {
+  if (name === 'args.') return 'A path in the arguments, e.g. args.path:/etc/*'
+  if (name === 'result.') return 'A path in the result'
   if (isEventField(name)) return eventFields[name].doc
   return (queryAliases[name] ?? []).join(', ')
 }

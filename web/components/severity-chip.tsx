@@ -1,6 +1,11 @@
 import type { Severity } from '../../schemas/finding.ts'
 
-export const severities = ['critical', 'high', 'medium', 'low'] as const satisfies readonly Severity[]
+export const severities = [
+  'critical',
+  'high',
+  'medium',
+  'low',
+] as const satisfies readonly Severity[]
 
 const styles: Readonly<Record<Severity, string>> = {
   critical: 'bg-bad text-on-accent',
@@ -10,5 +15,7 @@ const styles: Readonly<Record<Severity, string>> = {
 }
 
 export function SeverityChip({ severity }: { severity: Severity }) {
-  return <span className={`chip w-fit justify-center capitalize ${styles[severity]}`}>{severity}</span>
+  return (
+    <span className={`chip w-fit justify-center capitalize ${styles[severity]}`}>{severity}</span>
+  )
 }

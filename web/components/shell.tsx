@@ -1,14 +1,26 @@
 'use client'
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { Activity, KeyRound, LogOut, Moon, ShieldCheck, Sun, TriangleAlert } from 'lucide-react'
+import {
+  Activity,
+  KeyRound,
+  LogOut,
+  Monitor,
+  Moon,
+  ShieldCheck,
+  Sun,
+  TriangleAlert,
+} from 'lucide-react'
 import Link from 'next/link'
 import { usePathname, useRouter } from 'next/navigation'
 import { type ReactNode, useEffect, useState } from 'react'
 import { z } from 'zod'
+import { IntegrityReply } from '../../schemas/api/integrity.ts'
 import { Me } from '../../schemas/api/session.ts'
 import { ApiError, request } from '../api/request.ts'
+import { KeyHelp } from './key-help.tsx'
 import { Failure, Loading } from './states.tsx'
+import { isShortcut } from './typing-target.ts'
 
 const places = [
   { href: '/explore', label: 'Explore', key: 'e', icon: Activity },
@@ -17,7 +29,10 @@ const places = [
   { href: '/sources', label: 'Sources', key: 's', icon: KeyRound },
 ] as const
 
-/** Frame of every screen for signed-in people: navigation, theme, sign-out, keys. */
+const navItem =
+  'flex min-h-8 w-full items-center gap-2.5 rounded-md px-2.5 font-medium max-xl:justify-center'
+
+/** Frame of every screen for signed-in people: navigation, state of the log, theme, sign-out, keys. */
 export function Shell({ children }: { children: ReactNode }) {
   const router = useRouter()
   const path = usePathname()
@@ -42,15 +57,17 @@ export function Shell({ children }: { children: ReactNode }) {
     <div className="flex h-screen">
       <nav
         aria-label="Screens"
-        className="flex w-44 shrink-0 flex-col border-r border-line bg-panel p-3"
+        className="flex w-14 shrink-0 flex-col border-r border-line bg-panel p-2 xl:w-44 xl:p-3"
       >
         <Link
           href="/explore"
-          className="mb-5 flex items-center gap-2 px-2 text-base font-bold tracking-tight"
+          aria-label="Sealtrail"
+          className="mb-4 flex min-h-8 items-center gap-2 px-2 text-[15px] font-bold tracking-tight max-xl:justify-center"
         >
-          <ShieldCheck className="size-5 text-accent" aria-hidden /> Sealtrail
+          <ShieldCheck className="size-5 shrink-0 text-accent" aria-hidden />{' '}
+          <span className="max-xl:hidden">Sealtrail</span>
         </Link>
-        <ul className="space-y-1">
+        <ul className="space-y-0.5">
           {places.map(({ href, label, key, icon: Icon }) => {
             const active = path.startsWith(href)
             return (
@@ -58,59 +75,141 @@ export function Shell({ children }: { children: ReactNode }) {
                 <Link
                   href={href}
                   aria-current={active ? 'page' : undefined}
+                  aria-label={label}
                   title={`${label} (g then ${key})`}
-                  className={`flex items-center gap-2.5 rounded-md px-2 py-1.5 font-medium ${active ? 'bg-accent-soft text-accent' : 'text-text hover:bg-raised'}`}
+                  className={`${navItem} ${active ? 'bg-accent-soft text-accent' : 'text-text hover:bg-raised'}`}
                 >
-                  <Icon className="size-4" aria-hidden /> {label}
+                  <Icon className="size-4 shrink-0" aria-hidden />{' '}
+                  <span className="max-xl:hidden">{label}</span>
                 </Link>
               </li>
             )
           })}
         </ul>
-        <div className="mt-auto space-y-1 border-t border-line pt-3 text-sm">
-          <p className="truncate px-2 text-muted" title={me.data?.user.name}>
-            {me.data === undefined ? '…' : `${me.data.user.name} · ${me.data.user.role}`}
-          </p>
+        <div className="mt-auto space-y-0.5 border-t border-line pt-3 text-[13px]">
+          {me.data !== undefined && (
+            <p
+              className="truncate px-2.5 pb-1 text-muted max-xl:hidden"
+              title={`${me.data.user.name}, ${me.data.user.role}`}
+            >
+              {me.data.user.name} · {me.data.user.role}
+            </p>
+          )}
           <ThemeButton />
           <button
             type="button"
             onClick={signOut}
-            className="flex w-full items-center gap-2.5 rounded-md px-2 py-1.5 text-left hover:bg-raised"
+            aria-label="Sign out"
+            title="Sign out"
+            className={`${navItem} text-left hover:bg-raised`}
           >
-            <LogOut className="size-4" aria-hidden /> Sign out
+            <LogOut className="size-4 shrink-0" aria-hidden />{' '}
+            <span className="max-xl:hidden">Sign out</span>
           </button>
         </div>
       </nav>
-      <main id="main" className="min-w-0 flex-1 overflow-auto" tabIndex={-1}>
-        {me.isPending || signedOut ? (
-          <Loading />
-        ) : me.error !== null ? (
-          <Failure error={me.error} onRetry={() => me.refetch()} />
-        ) : (
-          children
-        )}
-      </main>
+      <div className="flex min-w-0 flex-1 flex-col">
+        {me.data !== undefined && <HealthBanner />}
+        <main id="main" className="min-h-0 min-w-0 flex-1 overflow-auto outline-none" tabIndex={-1}>
+          {me.isPending || signedOut ? (
+            <Loading />
+          ) : me.error !== null ? (
+            <Failure error={me.error} onRetry={() => me.refetch()} />
+          ) : (
+            children
+          )}
+        </main>
+      </div>
+      <KeyHelp />
     </div>
   )
 }
 
-function ThemeButton() {
-  const [dark, setDark] = useState(false)
-  useEffect(() => setDark(document.documentElement.dataset.theme === 'dark'), [])
-  const toggle = () => {
-    const theme = dark ? 'light' : 'dark'
-    document.documentElement.dataset.theme = theme
-    localStorage.setItem('theme', theme)
-    setDark(!dark)
+/** Says so when what is on the screen may be old, incomplete or contradicted by the ledger. */
+function HealthBanner() {
+  const integrity = useQuery({
+    queryKey: ['integrity'],
+    queryFn: ({ signal }) => request(IntegrityReply, '/api/v1/integrity', { signal }),
+    refetchInterval: 10_000,
+  })
+  const different = integrity.data?.logs.find(({ projection }) => projection.state === 'different')
+  if (
+    integrity.error !== null &&
+    !(integrity.error instanceof ApiError && integrity.error.problem.status < 500)
+  ) {
+    return (
+      <Banner tone="bad">
+        Sealtrail does not answer. What is shown may be old; this page keeps trying.
+      </Banner>
+    )
   }
-  const Icon = dark ? Sun : Moon
+  if (different !== undefined) {
+    return (
+      <Banner tone="bad">
+        The searchable copy of log {different.logId} differs from the ledger. The ledger counts;{' '}
+        <Link href="/integrity" className="font-semibold underline">
+          see Integrity
+        </Link>
+        .
+      </Banner>
+    )
+  }
+  if (integrity.data?.columnar === 'restarting') {
+    return (
+      <Banner tone="warn">Search is restarting. Records go on being kept; nothing is lost.</Banner>
+    )
+  }
+  return null
+}
+
+function Banner({ tone, children }: { tone: 'bad' | 'warn'; children: ReactNode }) {
+  return (
+    <p
+      role="status"
+      className={`shrink-0 border-b px-4 py-1.5 text-[13px] ${tone === 'bad' ? 'border-bad bg-bad-soft text-bad' : 'border-warn bg-warn-soft text-warn'}`}
+    >
+      {children}
+    </p>
+  )
+}
+
+const themes = ['system', 'light', 'dark'] as const
+type Theme = (typeof themes)[number]
+const themeIcons = { system: Monitor, light: Sun, dark: Moon } as const
+
+/** Follows the system until a person chooses otherwise. */
+function ThemeButton() {
+  const [theme, setTheme] = useState<Theme>('system')
+  useEffect(() => {
+    const stored = localStorage.getItem('theme')
+    setTheme(themes.find((each) => each === stored) ?? 'system')
+  }, [])
+  useEffect(() => {
+    const system = window.matchMedia('(prefers-color-scheme: dark)')
+    const apply = () => {
+      const dark = theme === 'dark' || (theme === 'system' && system.matches)
+      document.documentElement.dataset.theme = dark ? 'dark' : 'light'
+    }
+    apply()
+    system.addEventListener('change', apply)
+    return () => system.removeEventListener('change', apply)
+  }, [theme])
+  const choose = () => {
+    const next = themes[(themes.indexOf(theme) + 1) % themes.length] ?? 'system'
+    localStorage.setItem('theme', next)
+    setTheme(next)
+  }
+  const Icon = themeIcons[theme]
   return (
     <button
       type="button"
-      onClick={toggle}
-      className="flex w-full items-center gap-2.5 rounded-md px-2 py-1.5 text-left hover:bg-raised"
+      onClick={choose}
+      aria-label={`Theme: ${theme}. Change`}
+      title={`Theme: ${theme}`}
+      className={`${navItem} text-left hover:bg-raised`}
     >
-      <Icon className="size-4" aria-hidden /> {dark ? 'Light' : 'Dark'} theme
+      <Icon className="size-4 shrink-0" aria-hidden />{' '}
+      <span className="capitalize max-xl:hidden">{theme} theme</span>
     </button>
   )
 }
@@ -118,23 +217,15 @@ function ThemeButton() {
 /** `g` then a letter goes to a screen. Never while somebody types. */
 function useGoKeys(go: (href: string) => void): void {
   useEffect(() => {
-    let waiting = false
+    let waitingUntilMs = 0
     const onKey = (event: KeyboardEvent) => {
-      const target = event.target
-      const typing =
-        target instanceof HTMLElement &&
-        (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-      if (typing || event.ctrlKey || event.metaKey || event.altKey) return
-      if (waiting) {
-        const place = places.find(({ key }) => key === event.key)
-        waiting = false
-        if (place !== undefined) go(place.href)
-      } else if (event.key === 'g') {
-        waiting = true
-        setTimeout(() => {
-          waiting = false
-        }, 1200)
-      }
+      if (!isShortcut(event)) return
+      const place =
+        event.timeStamp < waitingUntilMs ? places.find(({ key }) => key === event.key) : undefined
+      waitingUntilMs = event.key === 'g' ? event.timeStamp + 1500 : 0
+      if (place === undefined) return
+      event.preventDefault()
+      go(place.href)
     }
     window.addEventListener('keydown', onKey)
     return () => window.removeEventListener('keydown', onKey)

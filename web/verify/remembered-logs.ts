@@ -1,16 +1,24 @@
 import { z } from 'zod'
 import { hex } from '../../schemas/bytes.ts'
 import { readCheckpoint } from '../../schemas/tlog/checkpoint.ts'
-import type { Remembered } from './verify-evidence.ts'
+import type { Remembered } from './verify-checkpoint.ts'
 
-const Stored = z.object({ verifierKey: z.string(), size: z.number(), root: z.string() })
+const Stored = z.object({
+  verifierKey: z.string(),
+  size: z.number(),
+  root: z.string(),
+  pinnedAt: z.string().optional(),
+})
 
 /** What this browser remembers of a log; undefined before first sight. */
 export function rememberedLog(logId: string): Remembered | undefined {
   const text = localStorage.getItem(`log/${logId}`)
   if (text === null) return undefined
-  const parsed = Stored.safeParse(JSON.parse(text))
-  return parsed.success ? parsed.data : undefined
+  try {
+    return Stored.parse(JSON.parse(text))
+  } catch {
+    return undefined
+  }
 }
 
 /** Remembers a checkpoint that verified. Never goes back to a smaller one. */
@@ -20,6 +28,16 @@ export function rememberLog(logId: string, verifierKey: string, checkpoint: stri
   if (known !== undefined && known.size >= size) return
   localStorage.setItem(
     `log/${logId}`,
-    JSON.stringify({ verifierKey: known?.verifierKey ?? verifierKey, size, root: hex(root) }),
+    JSON.stringify({
+      verifierKey: known?.verifierKey ?? verifierKey,
+      size,
+      root: hex(root),
+      pinnedAt: known?.pinnedAt ?? new Date().toISOString(),
+    }),
   )
+}
+
+/** For a person who knows why a key changed; until then a changed key fails every check. */
+export function forgetLog(logId: string): void {
+  localStorage.removeItem(`log/${logId}`)
 }

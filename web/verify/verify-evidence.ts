@@ -1,21 +1,14 @@
-import type { Evidence } from '../../schemas/api/event-detail.ts'
+import type { EventDetail, Evidence } from '../../schemas/api/event-detail.ts'
 import type { EventRow } from '../../schemas/api/search.ts'
-import { equal, fromBase64, hex } from '../../schemas/bytes.ts'
+import { fromBase64, hex, utf8 } from '../../schemas/bytes.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
-import { isEventField } from '../../schemas/event/fields.ts'
-import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { openLeaf, parseLeaf, verifyOpening } from '../../schemas/leaf/open-leaf.ts'
-import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
+import type { Checkpoint } from '../../schemas/tlog/checkpoint.ts'
 import type { Digest, Ed25519Verify } from '../../schemas/tlog/digest.ts'
-import { leafHash, verifyConsistency, verifyInclusion } from '../../schemas/tlog/merkle.ts'
-import { noteVerifier } from '../../schemas/tlog/note.ts'
-
-export interface Check {
-  readonly id: 'openings' | 'cells' | 'inclusion' | 'checkpoint' | 'consistency' | 'key'
-  readonly label: string
-  readonly state: 'passed' | 'failed' | 'pending'
-  readonly detail: string
-}
+import { leafHash, verifyInclusion } from '../../schemas/tlog/merkle.ts'
+import { type Check, guard } from './check.ts'
+import { compareCells, type WrongCell } from './compare-cells.ts'
+import { checkKey, type Remembered, verifyCheckpoint } from './verify-checkpoint.ts'
 
 /** `verified`: everything shown was re-derived here. `partial`: some groups are withheld. */
 export interface Verification {
@@ -23,19 +16,19 @@ export interface Verification {
   readonly checks: readonly Check[]
   /** What the ledger says, from the leaf and the openings that verified. */
   readonly event: RecordedEvent | undefined
-}
-
-/** What this browser remembers of a log: its key from first sight, and the newest checkpoint it saw. */
-export interface Remembered {
-  readonly verifierKey: string
-  readonly size: number
-  /** hex */
-  readonly root: string
+  /** Cells that the server shows otherwise. */
+  readonly wrongCells: readonly WrongCell[]
 }
 
 export interface VerifyInput {
+  /** The event that the person opened, whatever the server then sent. */
+  readonly eventId: string
   readonly evidence: Evidence
-  readonly row: EventRow
+  /** Rows on the screen that claim to be this leaf; the first is the one that came with the evidence. */
+  readonly rows: readonly EventRow[]
+  /** A row that shows the whole call. One leaf cannot vouch for what other observations of the call brought. */
+  readonly callRow?: EventRow | undefined
+  readonly definition?: EventDetail['definition']
   readonly remembered: Remembered | undefined
   /** RFC 6962 proof between the remembered size and the one of the evidence; base64. */
   readonly consistency: readonly string[] | undefined
@@ -50,75 +43,32 @@ export interface VerifyInput {
  */
 export function verifyEvidence(input: VerifyInput): Verification {
   const { evidence } = input
-  const checks: Check[] = []
+  const label = 'Sealed values match their commitments'
   const opened = guard(() => openEvidence(input))
   if (opened instanceof Error) {
-    checks.push({
-      id: 'openings',
-      label: 'Openings match their commitments',
-      state: 'failed',
-      detail: opened.message,
-    })
-    return { state: 'failed', checks, event: undefined }
+    const check: Check = { id: 'openings', label, state: 'failed', detail: opened.message }
+    const rest = [checkKey(evidence.verifierKey, input.remembered), ...published(input).checks]
+    return { state: 'failed', checks: [check, ...rest], event: undefined, wrongCells: [] }
   }
   const { event, leaf } = opened
-  checks.push({
-    id: 'openings',
-    label: 'Openings match their commitments',
-    state: 'passed',
-    detail: `${evidence.openings.length} sealed groups opened, leaf of ${leaf.length} bytes, SHA-256 ${hex(leafHash(input.digest, leaf)).slice(0, 16)}…`,
-  })
-  checks.push(compareCells(input.row, event, evidence))
-  checks.push(checkKey(input))
-  if (evidence.inclusion === null) {
-    checks.push({
-      id: 'inclusion',
-      label: 'Included under a signed checkpoint',
-      state: 'pending',
-      detail:
-        'durable, and not under a signed checkpoint yet; checkpoints are signed once a second',
-    })
-  } else {
-    const checkpoint = guard(() =>
-      openCheckpoint(evidence.inclusion?.checkpoint ?? '', [
-        noteVerifier(input.digest, input.ed25519, pinnedKey(input)),
-      ]),
-    )
-    if (checkpoint instanceof Error) {
-      checks.push({
-        id: 'checkpoint',
-        label: 'Checkpoint is signed by the pinned key',
-        state: 'failed',
-        detail: checkpoint.message,
-      })
-    } else {
-      checks.push({
-        id: 'checkpoint',
-        label: 'Checkpoint is signed by the pinned key',
-        state: 'passed',
-        detail: `${checkpoint.origin}, ${checkpoint.size} leaves, root ${hex(checkpoint.root).slice(0, 16)}…`,
-      })
-      const included =
-        checkpoint.size === evidence.inclusion.treeSize &&
-        guard(() =>
-          verifyInclusion(input.digest, {
-            index: evidence.leafIndex,
-            size: checkpoint.size,
-            leafHash: leafHash(input.digest, leaf),
-            proof: evidence.inclusion?.hashes.map(fromBase64) ?? [],
-            root: checkpoint.root,
-          }),
-        ) === true
-      checks.push({
-        id: 'inclusion',
-        label: 'Included under a signed checkpoint',
-        state: included ? 'passed' : 'failed',
-        detail: `leaf ${evidence.leafIndex} of ${evidence.inclusion.treeSize}, ${evidence.inclusion.hashes.length} hashes`,
-      })
-      checks.push(checkConsistency(input, checkpoint.size, checkpoint.root))
-    }
-  }
-  return { state: stateOf(checks, evidence), checks, event }
+  const withheld = evidence.withheld.map(
+    ({ group, reason }) => `${group} ${reason.replace('_', ' ')}`,
+  )
+  const cells = checkCells(input, event)
+  const checks: Check[] = [
+    checkLeaf(input, event, leaf),
+    {
+      id: 'openings',
+      label,
+      state: 'passed',
+      detail: `${evidence.openings.length} groups opened and hashed with their salts${withheld.length === 0 ? '' : `; withheld: ${withheld.join(', ')}`}`,
+    },
+    cells.check,
+    ...checkDefinition(input, event),
+    checkKey(evidence.verifierKey, input.remembered),
+    ...published(input).checks,
+  ]
+  return { state: stateOf(checks, evidence), checks, event, wrongCells: cells.wrong }
 }
 
 function openEvidence({ evidence, digest }: VerifyInput): {
@@ -146,120 +96,128 @@ function openEvidence({ evidence, digest }: VerifyInput): {
   return { event: openLeaf(parsed, openings), leaf }
 }
 
-/** Each cell that the list showed must be what the ledger says. Cut texts must be its beginning. */
-function compareCells(row: EventRow, event: RecordedEvent, evidence: Evidence): Check {
-  const label = 'Every displayed cell is what the ledger says'
-  const withheld = evidence.withheld.length > 0
-  let compared = 0
-  for (const [field, shown] of Object.entries(row.event)) {
-    if (shown === undefined || !isEventField(field)) continue
-    const stored = event[field]
-    if (stored === undefined) {
-      // Erased or withheld groups leave the projection with less, never with more.
-      return {
-        id: 'cells',
-        label,
-        state: 'failed',
-        detail: `${field} is shown${withheld ? ', and its group is withheld' : ', and the ledger has no such field'}`,
-      }
-    }
-    compared++
-    if (!sameCell(shown as JsonValue, stored as JsonValue, row.cut.includes(field))) {
-      return {
-        id: 'cells',
-        label,
-        state: 'failed',
-        detail: `${field} differs between the columnar store and the ledger`,
-      }
-    }
-  }
-  if (row.leafIndex !== evidence.leafIndex || row.logId !== evidence.logId) {
-    return { id: 'cells', label, state: 'failed', detail: 'the row is about another leaf' }
-  }
-  return { id: 'cells', label, state: 'passed', detail: `${compared} cells compared` }
-}
-
-function sameCell(shown: JsonValue, stored: JsonValue, cut: boolean): boolean {
-  const whole =
-    typeof stored === 'string' && typeof shown === 'string' ? stored : canonicalJson(stored)
-  if (cut) return typeof shown === 'string' && shown.length > 0 && whole.startsWith(shown)
-  return typeof shown === 'string' && typeof stored === 'string'
-    ? shown === stored
-    : canonicalJson(shown) === canonicalJson(stored)
-}
-
-function pinnedKey({ remembered, evidence }: VerifyInput): string {
-  return remembered?.verifierKey ?? evidence.verifierKey
-}
-
-function checkKey({ remembered, evidence }: VerifyInput): Check {
-  const label = 'The log has the key that this browser pinned'
-  if (remembered === undefined) {
-    return {
-      id: 'key',
-      label,
-      state: 'passed',
-      detail:
-        'first sight: the key is pinned now; compare its fingerprint with one you got elsewhere',
-    }
-  }
-  return remembered.verifierKey === evidence.verifierKey
-    ? { id: 'key', label, state: 'passed', detail: evidence.verifierKey }
-    : {
-        id: 'key',
-        label,
-        state: 'failed',
-        detail: `the server now names another key: ${evidence.verifierKey}`,
-      }
-}
-
-function checkConsistency(input: VerifyInput, size: number, root: Uint8Array): Check {
-  const label = 'Continues the last checkpoint seen here'
-  const { remembered } = input
-  if (remembered === undefined)
-    return {
-      id: 'consistency',
-      label,
-      state: 'passed',
-      detail: 'first checkpoint seen in this browser',
-    }
-  const grew = size >= remembered.size
-  const rootSeen = Uint8Array.from(remembered.root.match(/../g) ?? [], (byte) =>
-    Number.parseInt(byte, 16),
-  )
-  const consistent =
-    size === remembered.size
-      ? equal(root, rootSeen)
-      : input.consistency !== undefined &&
-        guard(() =>
-          verifyConsistency(input.digest, {
-            oldSize: grew ? remembered.size : size,
-            oldRoot: grew ? rootSeen : root,
-            newSize: grew ? size : remembered.size,
-            newRoot: grew ? root : rootSeen,
-            proof: input.consistency?.map(fromBase64) ?? [],
-          }),
-        ) === true
+/** The bytes must be of the event that was opened, not of some other valid one. */
+function checkLeaf(
+  { eventId, evidence, digest }: VerifyInput,
+  event: RecordedEvent,
+  leaf: Uint8Array,
+): Check {
+  const isThis = event['event.id'] === eventId && event['log.id'] === evidence.logId
   return {
-    id: 'consistency',
-    label,
-    state: consistent ? 'passed' : 'failed',
-    detail: consistent
-      ? `size ${remembered.size} seen before, ${size} now`
-      : `size ${remembered.size} was seen here before and does not lead to size ${size}: the log was rolled back or forked`,
+    id: 'leaf',
+    label: 'Stored bytes are of this event',
+    state: isThis ? 'passed' : 'failed',
+    detail: isThis
+      ? `leaf of ${leaf.length} bytes, RFC 6962 hash ${hex(leafHash(digest, leaf))}`
+      : `the leaf is of event ${event['event.id']} in log ${event['log.id']}`,
   }
+}
+
+function checkCells(
+  { evidence, rows, callRow }: VerifyInput,
+  event: RecordedEvent,
+): { check: Check; wrong: readonly WrongCell[] } {
+  const label = 'Every displayed cell is what the ledger says'
+  const misplaced = rows.find(
+    (row) => row.leafIndex !== evidence.leafIndex || row.logId !== evidence.logId,
+  )
+  if (misplaced !== undefined) {
+    const detail = `the row claims leaf ${misplaced.leafIndex} of ${misplaced.logId}, the evidence is of leaf ${evidence.leafIndex} of ${evidence.logId}`
+    return { check: { id: 'cells', label, state: 'failed', detail }, wrong: [] }
+  }
+  const results = rows.map((row) => compareCells(row, event))
+  const wrong = new Map(results.flatMap((result) => result.wrong).map((cell) => [cell.field, cell]))
+  const compared = results.reduce((sum, result) => sum + result.compared, 0)
+  if (wrong.size > 0) {
+    const detail = described([...wrong.values()])
+    return { check: { id: 'cells', label, state: 'failed', detail }, wrong: [...wrong.values()] }
+  }
+  const call = callRow === undefined ? undefined : compareCells(callRow, event)
+  const fromElsewhere = call?.wrong ?? []
+  if (fromElsewhere.length > 0) {
+    const detail = `in the list, ${described(fromElsewhere)}; another observation of the call brought it, or it is not on the record`
+    return { check: { id: 'cells', label, state: 'limited', detail }, wrong: fromElsewhere }
+  }
+  const detail = `${compared + (call?.compared ?? 0)} cells compared, all equal`
+  return { check: { id: 'cells', label, state: 'passed', detail }, wrong: [] }
+}
+
+function described(wrong: readonly WrongCell[]): string {
+  return wrong
+    .map(({ field, shown, recorded }) =>
+      recorded === undefined
+        ? `${field} is shown as ${quoted(shown)}, and the leaf has no such field or it is withheld`
+        : `${field} is shown as ${quoted(shown)}, the leaf says ${quoted(recorded)}`,
+    )
+    .join('; ')
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+}
+
+/** The definition that is shown must have the hash under which the leaf records the call. */
+function checkDefinition({ definition, digest }: VerifyInput, event: RecordedEvent): Check[] {
+  if (definition === undefined || definition === null) return []
+  const computed = hex(digest(utf8(definition.json)))
+  const wanted = event['tool.definition_hash'] ?? definition.hash
+  return [
+    {
+      id: 'definition',
+      label: 'Tool definition is the one in force',
+      state: computed === wanted ? 'passed' : 'failed',
+      detail:
+        computed === wanted
+          ? `SHA-256 ${computed}${event['tool.definition_hash'] === undefined ? ', last seen before the call; the call itself names none' : ', as recorded with the call'}`
+          : `SHA-256 ${computed}, recorded is ${wanted}`,
+    },
+  ]
+}
+
+function published(input: VerifyInput): { checks: readonly Check[] } {
+  const label = 'Included under a signed checkpoint'
+  const { evidence } = input
+  if (evidence.inclusion === null) {
+    const detail =
+      'durable, and not under a signed checkpoint yet; checkpoints are signed once a second'
+    return { checks: [{ id: 'inclusion', label, state: 'pending', detail }] }
+  }
+  const { checks, checkpoint } = verifyCheckpoint({
+    ...input,
+    verifierKey: evidence.verifierKey,
+    note: evidence.inclusion.checkpoint,
+  })
+  const included = checkpoint !== undefined && guard(() => isIncluded(input, checkpoint)) === true
+  return {
+    checks: [
+      {
+        id: 'inclusion',
+        label,
+        state: included ? 'passed' : 'failed',
+        detail: included
+          ? `leaf ${evidence.leafIndex} of ${evidence.inclusion.treeSize}: ${evidence.inclusion.hashes.length} sibling hashes lead to the signed root`
+          : `leaf ${evidence.leafIndex} of ${evidence.inclusion.treeSize}: these bytes do not lead to a signed root`,
+      },
+      ...checks,
+    ],
+  }
+}
+
+function isIncluded({ evidence, digest }: VerifyInput, checkpoint: Checkpoint): boolean {
+  const { inclusion } = evidence
+  if (inclusion === null || checkpoint.size !== inclusion.treeSize) return false
+  return verifyInclusion(digest, {
+    index: evidence.leafIndex,
+    size: checkpoint.size,
+    leafHash: leafHash(digest, fromBase64(evidence.leaf)),
+    proof: inclusion.hashes.map(fromBase64),
+    root: checkpoint.root,
+  })
 }
 
 function stateOf(checks: readonly Check[], evidence: Evidence): Verification['state'] {
   if (checks.some(({ state }) => state === 'failed')) return 'failed'
   if (checks.some(({ state }) => state === 'pending')) return 'pending'
-  return evidence.withheld.length > 0 ? 'partial' : 'verified'
-}
-
-function guard<T>(work: () => T): T | Error {
-  try {
-    return work()
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error))
-  }
+  const limited = checks.some(({ state }) => state === 'limited')
+  return limited || evidence.withheld.length > 0 ? 'partial' : 'verified'
 }

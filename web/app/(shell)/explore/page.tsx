@@ -1,25 +1,35 @@
 'use client'
 
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
-import { RefreshCw } from 'lucide-react'
+import { BarChart3, Link2, RefreshCw, Table2 } from 'lucide-react'
 import dynamic from 'next/dynamic'
 import { parseAsString, parseAsStringLiteral, useQueryStates } from 'nuqs'
 import { Suspense, useCallback, useMemo, useState } from 'react'
 import { HistogramReply, SearchReply } from '../../../../schemas/api/search.ts'
 import { request } from '../../../api/request.ts'
+import { HistogramTable } from '../../../charts/histogram-table.tsx'
+import type { Verdicts } from '../../../components/event-columns.tsx'
 import { drawerTabs, EventDrawer } from '../../../components/event-drawer.tsx'
 import { EventsTable } from '../../../components/events-table.tsx'
 import { FacetList } from '../../../components/facet-list.tsx'
 import { FirstRun } from '../../../components/first-run.tsx'
+import { NoMatch } from '../../../components/no-match.tsx'
 import { QueryBar } from '../../../components/query-bar.tsx'
-import { Empty, Failure, Loading } from '../../../components/states.tsx'
+import { QueryPills } from '../../../components/query-pills.tsx'
+import { Failure, Loading, TableSkeleton } from '../../../components/states.tsx'
 import { TimeRangePicker } from '../../../components/time-range-picker.tsx'
+import { withTerm } from '../../../state/query-terms.ts'
+import { readQuery } from '../../../state/read-query.ts'
 import { formatTimeRange, parseTimeRange } from '../../../state/time-range.ts'
+import type { Verification } from '../../../verify/verify-evidence.ts'
 
-const OutcomeHistogram = dynamic(() => import('../../../charts/outcome-histogram.tsx').then((module) => module.OutcomeHistogram), {
-  ssr: false,
-  loading: () => <div className="h-36" />,
-})
+const OutcomeHistogram = dynamic(
+  () => import('../../../charts/outcome-histogram.tsx').then((module) => module.OutcomeHistogram),
+  {
+    ssr: false,
+    loading: () => <div className="h-32" />,
+  },
+)
 
 /** The whole view is in the address: what you see is what a colleague sees who opens it. */
 const viewState = {
@@ -33,6 +43,7 @@ const viewState = {
 export default function ExplorePage() {
   return (
     <Suspense fallback={<Loading />}>
+      <title>Explore · Sealtrail</title>
       <Explore />
     </Suspense>
   )
@@ -41,120 +52,279 @@ export default function ExplorePage() {
 function Explore() {
   const [state, setState] = useQueryStates(viewState, { history: 'push' })
   const [refreshed, setRefreshed] = useState(() => Date.now())
+  const [verdicts, setVerdicts] = useState<Verdicts>(() => new Map())
+  const [asTable, setAsTable] = useState(false)
   const { q, t, view, ev, tab } = state
   const range = useMemo(() => parseTimeRange(t, refreshed), [t, refreshed])
+  const problem = useMemo(() => readQuery(q).problem, [q])
   const params = { q, ...range, view }
   const key = [q, range.from, range.until, view]
+  // A query that cannot be understood is said so below the bar and asked of nobody.
+  const enabled = problem === undefined
   const rows = useInfiniteQuery({
     queryKey: ['rows', ...key],
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam, signal }) => request(SearchReply, '/api/v1/events', { params: { ...params, cursor: pageParam }, signal }),
+    queryFn: ({ pageParam, signal }) =>
+      request(SearchReply, '/api/v1/events', { params: { ...params, cursor: pageParam }, signal }),
     getNextPageParam: (last) => last.next ?? undefined,
+    enabled,
   })
   const histogram = useQuery({
     queryKey: ['histogram', ...key],
     queryFn: ({ signal }) => request(HistogramReply, '/api/v1/histogram', { params, signal }),
+    enabled,
   })
   const all = useMemo(() => rows.data?.pages.flatMap((page) => page.rows) ?? [], [rows.data])
-  const total = rows.data?.pages[0]?.total
+  const first = rows.data?.pages[0]
   const { fetchNextPage, hasNextPage, isFetchingNextPage } = rows
   const onEnd = useCallback(() => {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage()
   }, [fetchNextPage, hasNextPage, isFetchingNextPage])
-  const onFilter = (term: string) => void setState({ q: q.trim() === '' ? term : `${q.trim()} ${term}` })
+  const onQuery = useCallback((next: string) => void setState({ q: next }), [setState])
+  const onFilter = useCallback(
+    (term: string) => void setState({ q: withTerm(q, term) }),
+    [q, setState],
+  )
+  const onSelect = useCallback((eventId: string) => void setState({ ev: eventId }), [setState])
+  const onVerdict = useCallback((eventId: string, verdict: Verification['state']) => {
+    setVerdicts((known) =>
+      known.get(eventId) === verdict ? known : new Map(known).set(eventId, verdict),
+    )
+  }, [])
+  const onRange = (fromMs: number, untilMs: number) =>
+    void setState({
+      t: formatTimeRange({
+        from: new Date(fromMs).toISOString(),
+        until: new Date(untilMs).toISOString(),
+      }),
+    })
+  // Once the list is there, the row that it shows is verified too.
+  const listed = useMemo(() => {
+    const row = all.find(({ eventId }) => eventId === ev)
+    return row === undefined
+      ? undefined
+      : ({ row, of: view === 'calls' ? 'call' : 'leaf' } as const)
+  }, [all, ev, view])
   return (
     <div className="flex h-full flex-col">
       <h1 className="sr-only">Explore</h1>
-      <div className="flex items-start gap-3 border-b border-line bg-panel px-4 pb-1 pt-3">
-        <QueryBar query={q} onRun={(next) => void setState({ q: next, ev: null })} range={range} view={view} />
-        <TimeRangePicker value={t} onChange={(next) => void setState({ t: next })} />
-        <fieldset className="flex shrink-0 overflow-hidden rounded-md border border-line">
-          <legend className="sr-only">What is listed</legend>
-          {(['calls', 'events'] as const).map((each) => (
-            <button
-              key={each}
-              type="button"
-              aria-pressed={view === each}
-              onClick={() => void setState({ view: each, ev: null })}
-              className={`px-3 py-2 text-sm font-medium capitalize ${view === each ? 'bg-accent text-on-accent' : 'hover:bg-raised'}`}
-            >
-              {each}
-            </button>
-          ))}
-        </fieldset>
-        <button type="button" className="button py-2" onClick={() => setRefreshed(Date.now())} aria-label="Refresh" title="Refresh">
-          <RefreshCw className="size-4" />
-        </button>
-      </div>
-      <div className="flex min-h-0 flex-1">
-        <div className="w-56 shrink-0 overflow-auto border-r border-line bg-panel">
-          <FacetList query={q} range={range} view={view} onFilter={onFilter} />
+      <div className="border-b border-line bg-panel px-4 pb-1.5 pt-3">
+        <div className="flex items-start gap-2">
+          <QueryBar query={q} onRun={onQuery} range={range} view={view} />
+          <TimeRangePicker value={t} onChange={(next) => void setState({ t: next })} />
+          <fieldset className="flex h-9 shrink-0 overflow-hidden rounded-md border border-line">
+            <legend className="sr-only">What is listed</legend>
+            {(['calls', 'events'] as const).map((each) => (
+              <button
+                key={each}
+                type="button"
+                aria-pressed={view === each}
+                title={
+                  each === 'calls'
+                    ? 'MCP calls, joined from all their observations'
+                    : 'Every record of every kind'
+                }
+                onClick={() => void setState({ view: each })}
+                className={`px-3 text-[13px] font-medium capitalize ${view === each ? 'bg-accent text-on-accent' : 'hover:bg-raised'}`}
+              >
+                {each}
+              </button>
+            ))}
+          </fieldset>
+          <button
+            type="button"
+            className="button h-9 px-2.5"
+            onClick={() => setRefreshed(Date.now())}
+            aria-label="Refresh"
+            title="Refresh"
+          >
+            <RefreshCw className={`size-4 ${rows.isFetching ? 'animate-spin' : ''}`} aria-hidden />
+          </button>
+          <CopyLink range={range} />
         </div>
+        <QueryPills query={q} onQuery={onQuery} />
+      </div>
+      <div className="relative flex min-h-0 flex-1">
+        <section
+          aria-label="Facets"
+          className="w-48 shrink-0 overflow-auto border-r border-line bg-panel xl:w-56"
+        >
+          {enabled && (
+            <FacetList query={q} range={range} view={view} onFilter={onFilter} onQuery={onQuery} />
+          )}
+        </section>
         <div className="flex min-w-0 flex-1 flex-col">
-          <section aria-label="Counts over time" className="border-b border-line bg-panel px-3 pb-1 pt-2">
-            <div className="flex items-baseline justify-between px-1 text-xs text-muted">
-              <p>
-                <span className="text-base font-semibold text-text tabular-nums">{total === undefined ? '…' : total.toLocaleString('en')}</span> {view}
-                {rows.data !== undefined && ` · ${rows.data.pages[0]?.elapsedMs ?? 0} ms`}
+          <section
+            aria-label="Counts over time"
+            className="border-b border-line bg-panel px-2 pb-1 pt-2"
+          >
+            <div className="flex items-center gap-3 px-2 text-xs text-muted">
+              <p aria-live="polite">
+                <span className="text-[15px] font-semibold text-text tabular-nums">
+                  {first === undefined ? '–' : first.total.toLocaleString('en')}
+                </span>{' '}
+                {view}
+                {first !== undefined && (
+                  <span className="max-xl:hidden"> · {first.elapsedMs} ms</span>
+                )}
               </p>
-              <p>Drag over the chart to zoom</p>
+              {histogram.data !== undefined && (
+                <Legend data={histogram.data} onFilter={view === 'calls' ? onFilter : undefined} />
+              )}
+              <button
+                type="button"
+                className="icon-button ml-auto"
+                aria-pressed={asTable}
+                onClick={() => setAsTable(!asTable)}
+                aria-label={asTable ? 'Show as chart' : 'Show as table'}
+                title={asTable ? 'Show as chart' : 'Show as table'}
+              >
+                {asTable ? (
+                  <BarChart3 className="size-4" aria-hidden />
+                ) : (
+                  <Table2 className="size-4" aria-hidden />
+                )}
+              </button>
             </div>
-            {histogram.data !== undefined && (
-              <>
-                <OutcomeHistogram
-                  data={histogram.data}
-                  onRange={(from, until) => void setState({ t: formatTimeRange({ from: new Date(from).toISOString(), until: new Date(until).toISOString() }) })}
-                />
-                <Legend data={histogram.data} />
-              </>
+            {histogram.data === undefined ? (
+              <div className="h-32" />
+            ) : asTable ? (
+              <HistogramTable data={histogram.data} />
+            ) : (
+              <OutcomeHistogram data={histogram.data} onRange={onRange} />
             )}
-            {histogram.isPending && <div className="h-36" />}
           </section>
-          {rows.isPending ? (
-            <Loading rows={12} />
+          {problem !== undefined ? (
+            <p role="status" className="p-6 text-muted">
+              The query cannot be run as it is: {problem.message}.
+            </p>
+          ) : rows.isPending ? (
+            <TableSkeleton />
           ) : rows.error !== null ? (
             <Failure error={rows.error} onRetry={() => rows.refetch()} />
-          ) : all.length === 0 ? (
-            q === '' ? (
-              <FirstRun range={t} onWiden={() => void setState({ t: '30d' })} />
-            ) : (
-              <Empty title="Nothing matches">
-                <p>No {view} in this time range fit the query.</p>
-                <div className="mt-4 flex justify-center gap-2">
-                  <button type="button" className="button" onClick={() => void setState({ q: '' })}>
-                    Clear the query
-                  </button>
-                  <button type="button" className="button" onClick={() => void setState({ t: '30d' })}>
-                    Look at 30 days
-                  </button>
-                </div>
-              </Empty>
-            )
+          ) : all.length > 0 ? (
+            <EventsTable
+              rows={all}
+              total={first?.total ?? all.length}
+              view={view}
+              selected={ev}
+              verdicts={verdicts}
+              onSelect={onSelect}
+              onFilter={onFilter}
+              onEnd={onEnd}
+            />
+          ) : q === '' ? (
+            <FirstRun
+              range={t}
+              onWiden={() => void setState({ t: '90d' })}
+              onArrived={() => setRefreshed(Date.now())}
+            />
           ) : (
-            <EventsTable rows={all} selected={ev} onSelect={(id) => void setState({ ev: id })} onEnd={onEnd} />
+            <NoMatch
+              query={q}
+              time={t}
+              view={view}
+              onQuery={onQuery}
+              onTime={(next) => void setState({ t: next })}
+            />
+          )}
+          {isFetchingNextPage && (
+            <p role="status" className="border-t border-line bg-panel px-4 py-1 text-xs text-muted">
+              Loading more…
+            </p>
           )}
         </div>
         {ev !== null && (
-          <EventDrawer eventId={ev} tab={tab} onTab={(next) => void setState({ tab: next }, { history: 'replace' })} onClose={() => void setState({ ev: null })} onFilter={onFilter} />
+          <EventDrawer
+            eventId={ev}
+            listed={listed}
+            tab={tab}
+            onTab={(next) => void setState({ tab: next }, { history: 'replace' })}
+            onClose={() => void setState({ ev: null })}
+            onFilter={onFilter}
+            onContext={(occurredAt) => {
+              const at = Date.parse(`${occurredAt.slice(0, 23)}Z`)
+              void setState({
+                q: '',
+                view: 'events',
+                t: formatTimeRange({
+                  from: new Date(at - 60_000).toISOString(),
+                  until: new Date(at + 60_000).toISOString(),
+                }),
+              })
+            }}
+            onVerdict={onVerdict}
+          />
         )}
       </div>
     </div>
   )
 }
 
-/** What the colours mean, with totals: the chart in words. */
-function Legend({ data }: { data: HistogramReply }) {
+/** What the colours mean, with totals: the chart in words. Each keeps only its own calls. */
+function Legend({
+  data,
+  onFilter,
+}: {
+  data: HistogramReply
+  onFilter: ((term: string) => void) | undefined
+}) {
   return (
-    <ul className="flex flex-wrap gap-x-4 gap-y-1 px-2 pb-1 text-xs">
+    <ul className="flex min-w-0 flex-wrap gap-x-1">
       {data.series.map((key) => {
         const sum = data.buckets.reduce((all, { counts }) => all + (counts[key] ?? 0), 0)
+        const content = (
+          <>
+            <span
+              aria-hidden
+              className="size-2.5 rounded-sm"
+              style={{ background: `var(--series-${key}, var(--series-unknown))` }}
+            />
+            {key.replaceAll('_', ' ')}{' '}
+            <span className="tabular-nums">{sum.toLocaleString('en')}</span>
+          </>
+        )
         return (
-          <li key={key} className="flex items-center gap-1.5">
-            <span aria-hidden className="size-2.5 rounded-sm" style={{ background: `var(--series-${key}, var(--series-unknown))` }} />
-            {key.replaceAll('_', ' ')} <span className="tabular-nums text-muted">{sum.toLocaleString('en')}</span>
+          <li key={key}>
+            {onFilter === undefined ? (
+              <span className="flex min-h-6 items-center gap-1.5 px-1.5">{content}</span>
+            ) : (
+              <button
+                type="button"
+                title={`Only ${key}`}
+                className="flex min-h-6 items-center gap-1.5 rounded px-1.5 hover:bg-raised"
+                onClick={() => onFilter(`outcome:${key}`)}
+              >
+                {content}
+              </button>
+            )}
           </li>
         )
       })}
     </ul>
+  )
+}
+
+/** A link to exactly this view: "last 24 hours" becomes the two instants it means now. */
+function CopyLink({ range }: { range: { from: string; until: string } }) {
+  const [copied, setCopied] = useState(false)
+  const copy = async () => {
+    const url = new URL(window.location.href)
+    url.searchParams.set('t', formatTimeRange(range))
+    await navigator.clipboard.writeText(url.href)
+    setCopied(true)
+    setTimeout(() => setCopied(false), 1500)
+  }
+  const label = copied ? 'Link copied' : 'Copy a link to this view, with the time fixed'
+  return (
+    <button
+      type="button"
+      className="button h-9 px-2.5"
+      onClick={copy}
+      aria-label={label}
+      title={label}
+    >
+      <Link2 className={`size-4 ${copied ? 'text-ok' : ''}`} aria-hidden />
+    </button>
   )
 }

@@ -3,13 +3,21 @@
 import { useQuery } from '@tanstack/react-query'
 import { CircleCheck, CircleX, Copy, ShieldCheck, TriangleAlert } from 'lucide-react'
 import { useState } from 'react'
-import { IntegrityReply, type LogIntegrity, VerifyProgress } from '../../../../schemas/api/integrity.ts'
+import {
+  IntegrityReply,
+  type LogIntegrity,
+  VerifyProgress,
+} from '../../../../schemas/api/integrity.ts'
 import { request, requestLines } from '../../../api/request.ts'
 import { Failure, Loading } from '../../../components/states.tsx'
 import { formatInstant } from '../../../format/instant.ts'
 
 export default function IntegrityPage() {
-  const query = useQuery({ queryKey: ['integrity'], queryFn: ({ signal }) => request(IntegrityReply, '/api/v1/integrity', { signal }), refetchInterval: 3000 })
+  const query = useQuery({
+    queryKey: ['integrity'],
+    queryFn: ({ signal }) => request(IntegrityReply, '/api/v1/integrity', { signal }),
+    refetchInterval: 3000,
+  })
   if (query.isPending) return <Loading />
   if (query.error !== null) return <Failure error={query.error} onRetry={() => query.refetch()} />
   const { logs, notDetected, bus, columnar, version } = query.data
@@ -17,7 +25,9 @@ export default function IntegrityPage() {
     <div className="mx-auto max-w-5xl space-y-5 p-6">
       <header>
         <h1 className="text-xl font-semibold tracking-tight">Integrity</h1>
-        <p className="text-muted">What is on the record, what proves it, and what nothing here can prove.</p>
+        <p className="text-muted">
+          What is on the record, what proves it, and what nothing here can prove.
+        </p>
       </header>
       {logs.map((log) => (
         <LogPanel key={log.logId} log={log} />
@@ -59,7 +69,8 @@ function LogPanel({ log }: { log: LogIntegrity }) {
     <section className="panel p-5" aria-label={`Log ${log.logId}`}>
       <div className="flex flex-wrap items-center justify-between gap-3">
         <h2 className="flex items-center gap-2 font-semibold">
-          <ShieldCheck className="size-5 text-accent" aria-hidden /> {log.logId === '_system' ? 'System log (users, keys, settings)' : `Log ${log.logId}`}
+          <ShieldCheck className="size-5 text-accent" aria-hidden />{' '}
+          {log.logId === '_system' ? 'System log (users, keys, settings)' : `Log ${log.logId}`}
         </h2>
         <VerifyButton logId={log.logId} />
       </div>
@@ -75,11 +86,16 @@ function LogPanel({ log }: { log: LogIntegrity }) {
         <dt className="text-muted">Columnar store</dt>
         <dd className={projection.state === 'different' ? 'font-semibold text-bad' : ''}>
           {projectionTexts[projection.state]}
-          {projection.state !== 'unavailable' && `, compared up to leaf ${projection.checkedUntil.toLocaleString('en')}`}
+          {projection.state !== 'unavailable' &&
+            `, compared up to leaf ${projection.checkedUntil.toLocaleString('en')}`}
           {projection.firstDifference !== null && `: ${projection.firstDifference}`}
         </dd>
         <dt className="text-muted">Newest checkpoint</dt>
-        <dd>{checkpoint === null ? 'none yet' : `size ${checkpoint.size.toLocaleString('en')}, newest leaf ${formatInstant(checkpoint.signedAt)} UTC`}</dd>
+        <dd>
+          {checkpoint === null
+            ? 'none yet'
+            : `size ${checkpoint.size.toLocaleString('en')}, newest leaf ${formatInstant(checkpoint.signedAt)} UTC`}
+        </dd>
         <dt className="text-muted">Root</dt>
         <dd className="break-all font-mono text-xs leading-5">{checkpoint?.root ?? log.root}</dd>
         <dt className="text-muted">Verifier key</dt>
@@ -90,10 +106,17 @@ function LogPanel({ log }: { log: LogIntegrity }) {
       </dl>
       {checkpoint !== null && (
         <details className="mt-3">
-          <summary className="cursor-pointer text-sm text-accent">Signed checkpoint, and how to check it without this page</summary>
-          <pre className="mt-2 overflow-auto rounded-md border border-line bg-bg p-3 font-mono text-xs">{checkpoint.note}</pre>
+          <summary className="cursor-pointer text-sm text-accent">
+            Signed checkpoint, and how to check it without this page
+          </summary>
+          <pre className="mt-2 overflow-auto rounded-md border border-line bg-bg p-3 font-mono text-xs">
+            {checkpoint.note}
+          </pre>
           <p className="mt-2 text-sm text-muted">
-            On the machine, with Sealtrail stopped or on a copy of its data: <code className="font-mono text-text">sealtrail verify --data DIR --key '{log.verifierKey.slice(0, 24)}…'</code>
+            On the machine, with Sealtrail stopped or on a copy of its data:{' '}
+            <code className="font-mono text-text">
+              sealtrail verify --data DIR --key '{log.verifierKey.slice(0, 24)}…'
+            </code>
           </p>
         </details>
       )}
@@ -110,7 +133,10 @@ function VerifyButton({ logId }: { logId: string }) {
     setResult(undefined)
     setProgress({ stage: 'starting', done: 0, total: 1 })
     try {
-      for await (const line of requestLines(VerifyProgress, '/api/v1/integrity/verify', { method: 'POST', body: { logId } })) {
+      for await (const line of requestLines(VerifyProgress, '/api/v1/integrity/verify', {
+        method: 'POST',
+        body: { logId },
+      })) {
         if (line.kind === 'progress') setProgress(line)
         else setResult(line)
       }
@@ -123,7 +149,12 @@ function VerifyButton({ logId }: { logId: string }) {
     return (
       <div role="status" className="flex w-72 items-center gap-3 text-sm text-muted">
         <span className="shrink-0">{progress.stage}</span>
-        <progress className="w-full accent-[var(--accent)]" max={progress.total} value={progress.done} aria-label="Verification" />
+        <progress
+          className="w-full accent-[var(--accent)]"
+          max={progress.total}
+          value={progress.done}
+          aria-label="Verification"
+        />
       </div>
     )
   }
@@ -141,7 +172,10 @@ function VerifyButton({ logId }: { logId: string }) {
 function ResultLine({ result }: { result: Result }) {
   const Icon = result.ok ? CircleCheck : CircleX
   return (
-    <p role="status" className={`flex items-center gap-2 text-sm ${result.ok ? 'text-ok' : 'text-bad'}`}>
+    <p
+      role="status"
+      className={`flex items-center gap-2 text-sm ${result.ok ? 'text-ok' : 'text-bad'}`}
+    >
       <Icon className="size-4 shrink-0" aria-hidden />
       {result.ok
         ? `${result.treeSize.toLocaleString('en')} leaves, ${result.checkpoints.toLocaleString('en')} checkpoints, ${result.payloads.toLocaleString('en')} payloads${result.rows === null ? '' : `, ${result.rows.toLocaleString('en')} rows`} recomputed in ${(result.elapsedMs / 1000).toFixed(1)} s`

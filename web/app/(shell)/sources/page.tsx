@@ -3,24 +3,37 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { z } from 'zod'
-import { CreateSourceKeyReply, type SourceRow, SourcesReply } from '../../../../schemas/api/sources.ts'
+import {
+  CreateSourceKeyReply,
+  type SourceRow,
+  SourcesReply,
+} from '../../../../schemas/api/sources.ts'
 import { request } from '../../../api/request.ts'
 import { Empty, Failure, Loading } from '../../../components/states.tsx'
 import { formatInstant } from '../../../format/instant.ts'
 
 export default function SourcesPage() {
-  const query = useQuery({ queryKey: ['sources'], queryFn: ({ signal }) => request(SourcesReply, '/api/v1/sources', { signal }), refetchInterval: 5000 })
+  const query = useQuery({
+    queryKey: ['sources'],
+    queryFn: ({ signal }) => request(SourcesReply, '/api/v1/sources', { signal }),
+    refetchInterval: 5000,
+  })
   const [created, setCreated] = useState<CreateSourceKeyReply>()
   return (
     <div className="mx-auto max-w-5xl space-y-5 p-6">
       <header className="flex items-end justify-between gap-4">
         <div>
           <h1 className="text-xl font-semibold tracking-tight">Sources</h1>
-          <p className="text-muted">Gateways, servers and clients that may put records into the log, each with a key of its own.</p>
+          <p className="text-muted">
+            Gateways, servers and clients that may put records into the log, each with a key of its
+            own.
+          </p>
         </div>
         <NewSource onCreated={setCreated} />
       </header>
-      {created !== undefined && <ShownOnce created={created} onDone={() => setCreated(undefined)} />}
+      {created !== undefined && (
+        <ShownOnce created={created} onDone={() => setCreated(undefined)} />
+      )}
       {query.isPending && <Loading />}
       {query.error !== null && <Failure error={query.error} onRetry={() => query.refetch()} />}
       {query.data?.sources.length === 0 && (
@@ -35,8 +48,20 @@ export default function SourcesPage() {
           <table className="w-full text-sm">
             <thead>
               <tr className="border-b border-line bg-raised text-left">
-                {['Name', 'Id', 'Last event (UTC)', 'Mapped', 'Unmapped', 'Rejected', 'Gaps', ''].map((title) => (
-                  <th key={title} className={`label px-4 py-2 ${/Mapped|Unmapped|Rejected|Gaps/.test(title) ? 'text-right' : ''}`}>
+                {[
+                  'Name',
+                  'Id',
+                  'Last event (UTC)',
+                  'Mapped',
+                  'Unmapped',
+                  'Rejected',
+                  'Gaps',
+                  '',
+                ].map((title) => (
+                  <th
+                    key={title}
+                    className={`label px-4 py-2 ${/Mapped|Unmapped|Rejected|Gaps/.test(title) ? 'text-right' : ''}`}
+                  >
                     {title === '' ? <span className="sr-only">Actions</span> : title}
                   </th>
                 ))}
@@ -61,7 +86,12 @@ function NewSource({ onCreated }: { onCreated: (created: CreateSourceKeyReply) =
     event.preventDefault()
     const form = event.currentTarget
     try {
-      onCreated(await request(CreateSourceKeyReply, '/api/v1/source-keys', { method: 'POST', body: { name: String(new FormData(form).get('name')) } }))
+      onCreated(
+        await request(CreateSourceKeyReply, '/api/v1/source-keys', {
+          method: 'POST',
+          body: { name: String(new FormData(form).get('name')) },
+        }),
+      )
       form.reset()
       setError(undefined)
       await client.invalidateQueries({ queryKey: ['sources'] })
@@ -76,7 +106,14 @@ function NewSource({ onCreated }: { onCreated: (created: CreateSourceKeyReply) =
           {error}
         </span>
       )}
-      <input name="name" aria-label="Name of the new source" placeholder="Name, e.g. laptop or gateway" required maxLength={64} className="field w-60" />
+      <input
+        name="name"
+        aria-label="Name of the new source"
+        placeholder="Name, e.g. laptop or gateway"
+        required
+        maxLength={64}
+        className="field w-60"
+      />
       <button type="submit" className="button button-primary shrink-0 py-2">
         New source
       </button>
@@ -93,7 +130,10 @@ function ShownOnce({ created, onDone }: { created: CreateSourceKeyReply; onDone:
       title: 'Ship a first event',
       text: `curl ${origin}/v1/events -H 'authorization: Bearer ${created.key}' -H 'content-type: application/json' -d '{"event.class":"tool_call","gen_ai.tool.name":"hello","mcp.server.name":"demo"}'`,
     },
-    { title: 'Tap an MCP server', text: `SEALTRAIL_SOURCE_SECRET=${created.secret} sealtrail tap --server files -- npx mcp-server-filesystem /srv` },
+    {
+      title: 'Tap an MCP server',
+      text: `SEALTRAIL_SOURCE_SECRET=${created.secret} sealtrail tap --server files -- npx mcp-server-filesystem /srv`,
+    },
   ]
   return (
     <section className="panel border-accent p-5" aria-label="The new source">
@@ -103,7 +143,9 @@ function ShownOnce({ created, onDone }: { created: CreateSourceKeyReply; onDone:
         {lines.map(({ title, text }) => (
           <div key={title}>
             <dt className="label">{title}</dt>
-            <dd className="mt-1 break-all rounded-md border border-line bg-bg px-3 py-2 font-mono text-xs">{text}</dd>
+            <dd className="mt-1 break-all rounded-md border border-line bg-bg px-3 py-2 font-mono text-xs">
+              {text}
+            </dd>
           </div>
         ))}
       </dl>
@@ -120,7 +162,10 @@ function SourceLine({ source }: { source: SourceRow }) {
   const [error, setError] = useState<string>()
   const revoke = async () => {
     try {
-      await request(z.object({}), `/api/v1/source-keys/${encodeURIComponent(source.id)}/revoke`, { method: 'POST', body: { expectedVersion: source.version } })
+      await request(z.object({}), `/api/v1/source-keys/${encodeURIComponent(source.id)}/revoke`, {
+        method: 'POST',
+        body: { expectedVersion: source.version },
+      })
       await client.invalidateQueries({ queryKey: ['sources'] })
     } catch (cause) {
       setError(cause instanceof Error ? cause.message : String(cause))
@@ -131,9 +176,14 @@ function SourceLine({ source }: { source: SourceRow }) {
     <tr className={source.revokedAt === null ? '' : 'text-muted'}>
       <td className="px-4 py-2 font-medium">{source.name}</td>
       <td className="px-4 py-2 font-mono text-xs">{source.id}</td>
-      <td className="px-4 py-2 font-mono text-xs">{source.lastEventAt === null ? 'never' : formatInstant(source.lastEventAt)}</td>
+      <td className="px-4 py-2 font-mono text-xs">
+        {source.lastEventAt === null ? 'never' : formatInstant(source.lastEventAt)}
+      </td>
       {[source.mapped, source.unmapped, source.rejected, source.gaps].map((count, i) => (
-        <td key={['mapped', 'unmapped', 'rejected', 'gaps'][i]} className={`px-4 py-2 text-right tabular-nums ${i >= 2 && count > 0 ? 'font-semibold text-bad' : ''}`}>
+        <td
+          key={['mapped', 'unmapped', 'rejected', 'gaps'][i]}
+          className={`px-4 py-2 text-right tabular-nums ${i >= 2 && count > 0 ? 'font-semibold text-bad' : ''}`}
+        >
           {count.toLocaleString('en')}
         </td>
       ))}
