@@ -121,7 +121,7 @@ describe('the journey of an analyst', () => {
         .getByRole('button', { name: /^Only / })
         .first()
         .click()
-      await page.waitForURL((at) => (at.searchParams.get('q') ?? '').includes('gen_ai.tool.name:'))
+      await page.waitForURL((at) => /tool/.test(at.searchParams.get('q') ?? ''))
       expect(tool).not.toBe('')
       await rows(page).nth(1).click()
       await proofState(page, 'verified').waitFor()
@@ -139,6 +139,7 @@ describe('the journey of an analyst', () => {
   it('underlines what is wrong with a query and asks the server nothing', () =>
     visit(async (page) => {
       await signIn(page)
+      await page.getByRole('combobox', { name: 'Query' }).waitFor()
       await page.keyboard.press('/')
       await page.keyboard.type('tol:read_file ')
       await page.getByText('there is no field "tol"').waitFor()
@@ -332,6 +333,7 @@ describe.runIf(realUrl === undefined)('over the fixture ledger', () => {
         ).toBe(0)
       }
       await page.goto(`${url}/explore?ev=${named().hostile}&tab=arguments`)
+      await proofState(page, 'verified').waitFor()
       const shown = await drawer(page).getByRole('tabpanel').textContent()
       for (const mark of ['U+202E', 'U+001B', 'U+200B', 'U+E0069']) expect(shown).toContain(mark)
       expect(shown).toContain('<img src=x onerror=')

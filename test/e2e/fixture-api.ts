@@ -286,7 +286,7 @@ export async function startFixtureApi(options: {
     const { Readable } = await import('node:stream')
     return reply.type('application/x-ndjson').send(Readable.from(lines()))
   })
-  app.get('/api/v1/sources', async () => ({ sources }))
+  app.get('/api/v1/sources', async () => ({ sources: options.empty === true ? [] : sources }))
   app.post('/api/v1/source-keys', async (request) => {
     const { name } = CreateSourceKeyRequest.parse(request.body)
     const id = `src-${sources.length}`

@@ -1,16 +1,16 @@
 import { execFile, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { dashboardIsStale } from '../../cli/web-process.ts'
 
 const repository = join(import.meta.dirname, '../..')
 const nextBinary = join(repository, 'node_modules/next/dist/bin/next')
 const environment = { ...process.env, NEXT_TELEMETRY_DISABLED: '1' }
 
-/** Builds the pages unless a build is there. */
+/** Builds the pages unless a build of these sources is there. */
 export async function buildPages(): Promise<void> {
-  if (existsSync(join(repository, 'web/.next/BUILD_ID'))) return
+  if (!dashboardIsStale()) return
   await promisify(execFile)(process.execPath, [nextBinary, 'build', 'web'], {
     cwd: repository,
     env: environment,

@@ -146,6 +146,7 @@ export function EventsTable(props: {
           </span>
         ))}
       </div>
+      {/* biome-ignore lint/a11y/useSemanticElements: part of a virtual grid, which cannot be a table element */}
       <div className="relative" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
         {items.map((item) => {
           const row = rows[item.index]

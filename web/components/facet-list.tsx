@@ -98,7 +98,6 @@ function Facet({
               <button
                 type="button"
                 aria-pressed={chosen !== undefined}
-                aria-label={`Only ${title.toLowerCase()} ${value.slice(0, 200)}, ${count}`}
                 onClick={() =>
                   chosen === undefined ? onFilter(term) : onQuery(withoutTerm(query, chosen))
                 }
@@ -107,8 +106,9 @@ function Facet({
                 <span
                   className={`truncate ${chosen === undefined ? '' : 'font-semibold text-accent'}`}
                 >
+                  <span className="sr-only">Only {title.toLowerCase()} </span>
                   <HostileText text={value} limit={80} />
-                </span>
+                </span>{' '}
                 <span className="tabular-nums text-muted">{count.toLocaleString('en')}</span>
               </button>
               <button

@@ -13,7 +13,7 @@ export function NoMatch(props: {
 }) {
   const { query, time, view, onQuery, onTime } = props
   const terms = queryTerms(query)
-  const at = presets.findIndex((preset) => preset === time)
+  const at = presets.findIndex((preset) => String(preset) === time)
   const wider = presets[at === -1 ? presets.length - 2 : at + 1]
   return (
     <Empty title={`No ${view} match`}>

@@ -204,7 +204,7 @@ function ThemeButton() {
     <button
       type="button"
       onClick={choose}
-      aria-label={`Theme: ${theme}. Change`}
+      aria-label={`${theme} theme, change it`}
       title={`Theme: ${theme}`}
       className={`${navItem} text-left hover:bg-raised`}
     >
