@@ -32,7 +32,7 @@ export interface VerifyResult {
   readonly treeSize: number
   readonly checkpoints: number
   readonly payloads: number
-  /** Payloads that the leaf names and that are gone: erased or shredded. */
+  /** Payloads that are the ones their leaves name, and whose key was destroyed. */
   readonly erased: number
   /** First thing that is wrong, named by log and index; undefined when all is well. */
   readonly firstProblem: string | undefined
@@ -122,7 +122,10 @@ function checkPayload(
     return `log ${logId}, leaf ${index}: ${error instanceof Error ? error.message : String(error)}`
   }
   if (named === undefined) return 'none'
-  if (payload === undefined) return 'erased'
+  // Erasing destroys a key and leaves the ciphertext: one that is gone was taken away.
+  if (payload === undefined) {
+    return `log ${logId}, payload of leaf ${index}: the leaf names a payload, and there is none`
+  }
   try {
     const { opened } = openCommitted(
       logId,

@@ -15,9 +15,12 @@ describe('docs/errors.md', () => {
     expect([...sections.keys()]).toEqual(Object.keys(errorCatalogue))
   })
 
-  test.each(Object.entries(errorCatalogue))('%s states its title, its status and what to do', (code, entry) => {
-    const section = sections.get(code) ?? ''
-    expect(section).toContain(`${entry.title}. HTTP status ${entry.status}.`)
-    expect(section).toMatch(/\*What to do\.\* \S/)
-  })
+  test.each(Object.entries(errorCatalogue))(
+    '%s states its title, its status and what to do',
+    (code, entry) => {
+      const section = sections.get(code) ?? ''
+      expect(section).toContain(`${entry.title}. HTTP status ${entry.status}.`)
+      expect(section).toMatch(/\*What to do\.\* \S/)
+    },
+  )
 })

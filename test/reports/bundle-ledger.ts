@@ -1,0 +1,104 @@
+import { writeEvidenceBundle } from '../../analytics/reports/evidence-bundle.ts'
+import type { ObservedEvent } from '../../schemas/event/event.ts'
+import { type SealedGroup, sealedGroups } from '../../schemas/event/fields.ts'
+import { aToolCall, type openEmbeddedLedger } from '../fixtures/embedded-ledger.ts'
+
+/** Texts that a spreadsheet would run, or that break lines, quotes, encodings or JSON readers. */
+export const hostileTexts = [
+  '=HYPERLINK("http://evil.example","x")',
+  '+1+cmd|calc',
+  '-2+3',
+  '@SUM(A1:A9)',
+  '\t=1+1',
+  '\uff1d1+1',
+  '\uff0b1',
+  '\uff0d1',
+  '\uff20x',
+  'first\n=second',
+  'first\r\n+second',
+  'quote " comma , \u2028 \u202e end',
+  '\ud83d\ude00 {"leaf_index":1}',
+] as const
+
+/** Event number `i`: every third one of another class, some with hostile texts, every tenth of a user to erase. */
+export function mixedEvent(i: number): ObservedEvent {
+  const user = i % 10 === 7 ? 'u-erased' : `u-${i % 5}`
+  const hostile = hostileTexts[i % hostileTexts.length] ?? ''
+  const common: Partial<ObservedEvent> = {
+    'request.id': `r-${i}`,
+    'user.id': user,
+    'user.name': hostile,
+    'client.address': '10.0.0.1',
+    'time.occurred': `2026-11-24T11:${String(i % 60).padStart(2, '0')}:00.000000000Z`,
+  }
+  if (i % 3 === 0) {
+    return aToolCall({
+      ...common,
+      'event.class': 'scope_elevation',
+      'auth.scopes.requested': ['repo:write', hostile || 'x'],
+      'outcome.reason': `${hostile} \u0000 end`,
+    })
+  }
+  if (i % 3 === 1) {
+    // Parsed, because a literal would set the prototype: what a sender writes is a key like any other.
+    const hidden: unknown = JSON.parse(`{"__proto__":{"n":${i}},"constructor":[1e21,-0,0.1]}`)
+    return aToolCall({
+      ...common,
+      'gen_ai.tool.call.arguments': Object.assign(Object.create(null), {
+        text: hostile,
+        ...asRecord(hidden),
+      }),
+      'gen_ai.tool.call.result': { content: [{ type: 'text', text: hostile.repeat(20) }] },
+    })
+  }
+  return aToolCall({ ...common, 'error.message': hostile, 'raw.record': `{"text":"${i}"}` })
+}
+
+function asRecord(value: unknown): object {
+  return typeof value === 'object' && value !== null ? value : {}
+}
+
+type EmbeddedLedger = Awaited<ReturnType<typeof openEmbeddedLedger>>
+
+export interface WrittenBundle {
+  readonly directory: string
+  readonly files: readonly string[]
+  readonly rows: number
+  readonly exportLeaf: number
+  readonly vkey: string
+}
+
+/** Writes a bundle of these leaves of log `main` with the parts of the fixture. */
+export async function writeBundle(
+  ledger: EmbeddedLedger,
+  directory: string,
+  matches: readonly number[],
+  groups: ReadonlySet<SealedGroup> = new Set(sealedGroups),
+): Promise<WrittenBundle> {
+  const written = await writeEvidenceBundle(
+    {
+      storage: ledger.storage,
+      payloads: ledger.payloads,
+      keyring: ledger.keyring,
+      reader: ledger.reader,
+      signer: ledger.signer,
+      appender: ledger.sequencer,
+      clock: () => ledger.clock.nowMs,
+      version: '0.0.0-test',
+      tree: (logId) => ledger.sequencer.tree(logId),
+      publishCheckpoints: () => ledger.sequencer.publishCheckpoints(),
+    },
+    {
+      logId: 'main',
+      q: 'tool:read_file "and a \\"quote\\""',
+      from: '2026-11-01T00:00:00.000000000Z',
+      until: '2026-12-01T00:00:00.000000000Z',
+      matches,
+      groups,
+      actor: 'operator',
+    },
+    directory,
+    () => undefined,
+  )
+  return { ...written, directory, vkey: await ledger.signer.verifierKey('main') }
+}
