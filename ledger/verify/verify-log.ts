@@ -55,6 +55,7 @@ export async function* verifyLog(
   const problem = (firstProblem: string): VerifyResult => ({ ...counts, firstProblem })
   const frontier = new TreeFrontier(sha256)
   let nextCheckpoint = 0
+  const reached: { size: number; root: Uint8Array }[] = []
   if (options.rememberedSize !== undefined && total < options.rememberedSize) {
     return problem(
       `log ${logId} holds ${total} leaves, and ${options.rememberedSize} were seen before: it was rolled back`,
@@ -79,9 +80,7 @@ export async function* verifyLog(
         frontier.append(leafHash(sha256, leaf))
         counts.treeSize = frontier.size
         if (frontier.size === sizes[nextCheckpoint]) {
-          const wrong = await checkCheckpoint(storage, logId, frontier, verifier)
-          if (wrong !== undefined) return problem(wrong)
-          counts.checkpoints++
+          reached.push({ size: frontier.size, root: frontier.root() })
           nextCheckpoint++
         }
         if (frontier.size % reportEvery === 0)
@@ -91,6 +90,12 @@ export async function* verifyLog(
         return problem(
           `log ${logId}: segment ${segment.fromIndex} states root ${hex(segment.rootAfter).slice(0, 16)}… and its leaves give ${hex(frontier.root()).slice(0, 16)}…`,
         )
+      }
+      // After the segment's own root, which names an edited leaf more closely.
+      for (const checkpoint of reached.splice(0)) {
+        const wrong = await checkCheckpoint(storage, logId, checkpoint, verifier)
+        if (wrong !== undefined) return problem(wrong)
+        counts.checkpoints++
       }
     }
   } catch (error) {
@@ -144,16 +149,15 @@ function checkPayload(
 async function checkCheckpoint(
   storage: LedgerStorage,
   logId: string,
-  frontier: TreeFrontier,
+  reached: { readonly size: number; readonly root: Uint8Array },
   verifier: ReturnType<typeof noteVerifier>,
 ): Promise<string | undefined> {
-  const note = await storage.readCheckpoint(logId, frontier.size)
+  const note = await storage.readCheckpoint(logId, reached.size)
   try {
     const checkpoint = openCheckpoint(note ?? '', [verifier])
-    if (checkpoint.size === frontier.size && equal(checkpoint.root, frontier.root()))
-      return undefined
-    return `log ${logId}: the checkpoint of size ${frontier.size} has another root than the leaves give`
+    if (checkpoint.size === reached.size && equal(checkpoint.root, reached.root)) return undefined
+    return `log ${logId}: the checkpoint of size ${reached.size} has another root than the leaves give`
   } catch (error) {
-    return `log ${logId}, checkpoint of size ${frontier.size}: ${error instanceof Error ? error.message : String(error)}`
+    return `log ${logId}, checkpoint of size ${reached.size}: ${error instanceof Error ? error.message : String(error)}`
   }
 }
