@@ -196,7 +196,11 @@ export class FrameLog {
       const whole = content !== undefined && length > 0 && crc32c(content) === sum
       if (!whole) {
         // A tear is at the very end: the frame reaches beyond the file, or it is the last thing in it.
-        const reachesEnd = content === undefined || at + headerBytes + length === size
+        // Some file systems leave zeros where a file grew and its data was not written.
+        const reachesEnd =
+          content === undefined ||
+          at + headerBytes + length === size ||
+          (length === 0 && (await isZero(handle, at, size)))
         if (!newest || !reachesEnd || (await this.holdsFrameAfter(handle, at, size))) {
           throw this.corrupt(file, at, 'a frame is damaged')
         }
@@ -235,6 +239,16 @@ export class FrameLog {
       { hint: 'Restore the file from a backup; run sealtrail verify to see what it holds.' },
     )
   }
+}
+
+/** True when nothing but zeros stands in [from, until). */
+async function isZero(handle: FileHandle, from: number, until: number): Promise<boolean> {
+  const bytes = new Uint8Array(Math.min(scanChunkBytes, until - from))
+  for (let at = from; at < until; at += bytes.length) {
+    const { bytesRead } = await handle.read(bytes, 0, Math.min(bytes.length, until - at), at)
+    if (bytesRead === 0 || bytes.subarray(0, bytesRead).some((byte) => byte !== 0)) return false
+  }
+  return true
 }
 
 /** Cheap filter before a checksum is computed at every byte: our frames begin with a letter or a brace. */

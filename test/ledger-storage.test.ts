@@ -1,0 +1,141 @@
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { type DurableFiles, nodeFiles } from '../ledger/durable-file.ts'
+import { openFileStorage } from '../ledger/storage/file-storage.ts'
+import { ImmudbDouble, openImmudbStorage } from './conformance/immudb-double.ts'
+import { aSegment, describeLedgerStorage } from './conformance/ledger-storage.ts'
+import { temporaryDirectory } from './fixtures/embedded-ledger.ts'
+
+const made: string[] = []
+async function directory(): Promise<string> {
+  const path = await temporaryDirectory()
+  made.push(path)
+  return path
+}
+afterAll(() => {
+  for (const path of made) rmSync(path, { recursive: true, force: true })
+})
+
+describeLedgerStorage('files', async () => {
+  const path = await directory()
+  return () => openFileStorage(path)
+})
+describeLedgerStorage('files, rotated at every turn', async () => {
+  const path = await directory()
+  return () => openFileStorage(path, { rotateBytes: 1 })
+})
+describeLedgerStorage("a double with immudb's semantics", async () => {
+  const database = new ImmudbDouble()
+  return async () => {
+    const storage = openImmudbStorage(database)
+    // A server knows its logs from elsewhere; the contract does not say how.
+    return storage
+  }
+})
+
+describe('the files', () => {
+  const segmentsFile = (path: string) => join(path, 'main/segments/00000000.log')
+
+  async function written(): Promise<string> {
+    const path = await directory()
+    const storage = await openFileStorage(path)
+    for (const segment of [aSegment(0, 2), aSegment(2, 2), aSegment(4, 2)])
+      await storage.appendSegment('main', segment)
+    await storage.close()
+    return path
+  }
+
+  test('a last frame that is torn at any byte is cut, and what was acknowledged before it stays', async () => {
+    const path = await written()
+    const whole = readFileSync(segmentsFile(path))
+    const lastFrame = whole.length / 3
+    for (let length = Math.round(lastFrame * 2) + 1; length < whole.length; length += 7) {
+      const repairs: string[] = []
+      writeFileSync(segmentsFile(path), whole.subarray(0, length))
+      const storage = await openFileStorage(path, { onRepair: (message) => repairs.push(message) })
+      expect([length, await storage.size('main')]).toEqual([length, 4])
+      expect(repairs).toHaveLength(1)
+      await storage.close()
+    }
+  })
+
+  test('damage anywhere before the last frame refuses to open, naming file and byte', async () => {
+    const path = await written()
+    const whole = readFileSync(segmentsFile(path))
+    for (let at = 0; at < Math.floor((whole.length / 3) * 2); at += 23) {
+      const bytes = Buffer.from(whole)
+      bytes[at] = (bytes[at] ?? 0) ^ 0x40
+      writeFileSync(segmentsFile(path), bytes)
+      await expect(openFileStorage(path), `byte ${at}`).rejects.toMatchObject({
+        code: 'LEDGER_CORRUPT',
+        message: expect.stringMatching(/00000000\.log at byte \d+|segment/),
+      })
+    }
+  })
+
+  test('zeros behind the last frame, as some file systems leave them, are a torn write', async () => {
+    const path = await written()
+    appendFileSync(segmentsFile(path), Buffer.alloc(100))
+    const storage = await openFileStorage(path)
+    expect(await storage.size('main')).toBe(6)
+    await storage.close()
+  })
+
+  const faults: Record<string, Partial<DurableFiles>> = {
+    'a sync that fails before its effect': { sync: async () => Promise.reject(new Error('EIO')) },
+    'a sync that fails after its effect': {
+      sync: async (handle) => {
+        await nodeFiles.sync(handle)
+        throw new Error('EIO')
+      },
+    },
+    'a full disk': { write: async () => Promise.reject(new Error('ENOSPC')) },
+    'a write that breaks off in the middle': {
+      write: async (handle, bytes, position) => {
+        await nodeFiles.write(handle, bytes.subarray(0, 10), position)
+        throw new Error('EIO')
+      },
+    },
+  }
+  test.each(Object.entries(faults))(
+    '%s is not acknowledged, nothing more is taken, and a new start finds all that was',
+    async (_name, fault) => {
+      const path = await written()
+      let broken = false
+      const files: DurableFiles = {
+        ...nodeFiles,
+        write: (...args) =>
+          broken && fault.write !== undefined ? fault.write(...args) : nodeFiles.write(...args),
+        sync: (...args) =>
+          broken && fault.sync !== undefined ? fault.sync(...args) : nodeFiles.sync(...args),
+      }
+      const storage = await openFileStorage(path, { files })
+      broken = true
+      await expect(storage.appendSegment('main', aSegment(6, 1))).rejects.toMatchObject({
+        code: 'LEDGER_UNAVAILABLE',
+        retryable: false,
+      })
+      broken = false
+      await expect(storage.appendSegment('main', aSegment(6, 1))).rejects.toThrow()
+      await storage.close()
+      const again = await openFileStorage(path)
+      expect([6, 7]).toContain(await again.size('main'))
+      await again.close()
+    },
+  )
+
+  test('short writes are finished', async () => {
+    const path = await directory()
+    const files: DurableFiles = {
+      ...nodeFiles,
+      write: (handle, bytes, position) => nodeFiles.write(handle, bytes.subarray(0, 3), position),
+    }
+    const storage = await openFileStorage(path, { files })
+    await storage.appendSegment('main', aSegment(0, 3))
+    await storage.close()
+    const again = await openFileStorage(path)
+    expect(await again.size('main')).toBe(3)
+    await again.close()
+  })
+})
