@@ -43,8 +43,12 @@ export class ControlClient {
       for await (const chunk of response) chunks.push(Buffer.from(chunk))
       throw errorOf(Buffer.concat(chunks))
     }
-    for await (const line of createInterface({ input: response })) {
-      if (line !== '') yield schema.parse(JSON.parse(line))
+    try {
+      for await (const line of createInterface({ input: response })) {
+        if (line !== '') yield schema.parse(JSON.parse(line))
+      }
+    } finally {
+      response.destroy()
     }
   }
 
@@ -61,7 +65,11 @@ export class ControlClient {
               ? {}
               : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) },
         },
-        resolve,
+        (response) => {
+          // A reply that breaks off is told to whoever reads it; nobody may read it any more.
+          response.on('error', () => undefined)
+          resolve(response)
+        },
       )
       outgoing.once('error', (cause) =>
         reject(
