@@ -1,0 +1,88 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Keyring } from '../../ledger/keyring.ts'
+
+const hexOf = (bytes: Uint8Array | undefined) =>
+  bytes === undefined ? undefined : Buffer.from(bytes).toString('hex')
+
+/** What every Keyring must do. `open` opens the same data again each time within one test. */
+export function describeKeyring(
+  name: string,
+  prepare: () => Promise<() => Promise<Keyring>>,
+): void {
+  describe(`Keyring: ${name}`, () => {
+    let open: () => Promise<Keyring>
+    let keyring: Keyring
+    beforeEach(async () => {
+      open = await prepare()
+      keyring = await open()
+    })
+    afterEach(() => keyring.close())
+    async function reopen(): Promise<void> {
+      await keyring.close()
+      keyring = await open()
+    }
+
+    test('a sealing key is its own by log, subject and day, and opens what it sealed after a restart', async () => {
+      const key = keyring.sealingKey('main', 'alice', '2026-11-24')
+      const others = [
+        keyring.sealingKey('main', 'bob', '2026-11-24'),
+        keyring.sealingKey('main', 'alice', '2026-11-25'),
+        keyring.sealingKey('other', 'alice', '2026-11-24'),
+      ]
+      expect(new Set([key, ...others].map(({ key: bytes }) => hexOf(bytes))).size).toBe(4)
+      expect(key.key).toHaveLength(32)
+      expect(key.keyId).not.toContain('alice')
+      await keyring.sync()
+      await reopen()
+      expect(hexOf(keyring.openingKey('main', key.keyId))).toBe(hexOf(key.key))
+      expect(hexOf(keyring.sealingKey('main', 'alice', '2026-11-24').key)).toBe(hexOf(key.key))
+      expect(keyring.openingKey('main', 'nonsense')).toBeUndefined()
+    })
+
+    test('a destroyed subject can neither be sealed nor opened again, also after a restart; others can', async () => {
+      const alice = keyring.sealingKey('main', 'alice', '2026-11-24')
+      const bob = keyring.sealingKey('main', 'bob', '2026-11-24')
+      await keyring.sync()
+      await keyring.destroySubject('main', 'alice')
+      for (let round = 0; round < 2; round++) {
+        expect(keyring.isErased('main', 'alice')).toBe(true)
+        expect(keyring.isErased('main', 'bob')).toBe(false)
+        expect(keyring.openingKey('main', alice.keyId)).toBeUndefined()
+        expect(() => keyring.sealingKey('main', 'alice', '2026-11-26')).toThrow(
+          expect.objectContaining({ code: 'KEY_DESTROYED' }),
+        )
+        expect(hexOf(keyring.openingKey('main', bob.keyId))).toBe(hexOf(bob.key))
+        await reopen()
+      }
+    })
+
+    test('token, dedup, transport and chain keys stay what they are', async () => {
+      const keysNow = () => ({
+        token: hexOf(keyring.tokenKey('main')),
+        dedup: hexOf(keyring.dedupKey('main', '2026-11-24')),
+        transport: keyring
+          .transportKeys('main')
+          .map(({ id, publicKey, privateKey }) => [id, hexOf(publicKey), hexOf(privateKey)]),
+        chain: hexOf(keyring.sourceChainKey('s1')),
+      })
+      await keyring.setSourceChainKey('s1', new Uint8Array(32).fill(9))
+      const first = keysNow()
+      await keyring.sync()
+      await reopen()
+      expect(keysNow()).toEqual(first)
+      expect(first.transport).toHaveLength(1)
+      expect(keyring.sourceChainKey('s2')).toBeUndefined()
+      expect(hexOf(keyring.tokenKey('other'))).not.toBe(first.token)
+    })
+
+    test('dedup keys of days that are over are destroyed', async () => {
+      const old = hexOf(keyring.dedupKey('main', '2026-11-20'))
+      const kept = hexOf(keyring.dedupKey('main', '2026-11-24'))
+      await keyring.sync()
+      await keyring.destroyDedupKeysBefore('main', '2026-11-23')
+      await reopen()
+      expect(hexOf(keyring.dedupKey('main', '2026-11-24'))).toBe(kept)
+      expect(hexOf(keyring.dedupKey('main', '2026-11-20'))).not.toBe(old)
+    })
+  })
+}
