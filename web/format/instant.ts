@@ -3,10 +3,6 @@ export function formatInstant(timestamp: string | undefined): string {
   return timestamp === undefined ? '' : `${timestamp.slice(0, 10)} ${timestamp.slice(11, 23)}`
 }
 
-export function formatClock(timestamp: string): string {
-  return timestamp.slice(11, 19)
-}
-
 export function formatDuration(ms: number | undefined): string {
   if (ms === undefined) return ''
   if (ms < 1) return `${ms.toFixed(2)} ms`

@@ -1,6 +1,6 @@
 'use client'
 
-import { useQuery } from '@tanstack/react-query'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { CircleCheck, CircleX, Copy, ShieldCheck, TriangleAlert } from 'lucide-react'
 import { useState } from 'react'
 import {
@@ -11,6 +11,8 @@ import {
 import { request, requestLines } from '../../../api/request.ts'
 import { Failure, Loading } from '../../../components/states.tsx'
 import { formatInstant } from '../../../format/instant.ts'
+import { checkNewestCheckpoint } from '../../../verify/load-verified.ts'
+import { forgetLog } from '../../../verify/remembered-logs.ts'
 
 export default function IntegrityPage() {
   const query = useQuery({
@@ -96,6 +98,7 @@ function LogPanel({ log }: { log: LogIntegrity }) {
             ? 'none yet'
             : `size ${checkpoint.size.toLocaleString('en')}, newest leaf ${formatInstant(checkpoint.signedAt)} UTC`}
         </dd>
+        {checkpoint !== null && <BrowserCheck log={log} note={checkpoint.note} />}
         <dt className="text-muted">Root</dt>
         <dd className="break-all font-mono text-xs leading-5">{checkpoint?.root ?? log.root}</dd>
         <dt className="text-muted">Verifier key</dt>
@@ -121,6 +124,48 @@ function LogPanel({ log }: { log: LogIntegrity }) {
         </details>
       )}
     </section>
+  )
+}
+
+/** What this browser itself finds of the newest checkpoint: key, signature, and whether it continues the last one. */
+function BrowserCheck({ log, note }: { log: LogIntegrity; note: string }) {
+  const client = useQueryClient()
+  const query = useQuery({
+    queryKey: ['checkpoint', log.logId, note],
+    queryFn: ({ signal }) => checkNewestCheckpoint(log.logId, log.verifierKey, note, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  })
+  const wrong = query.data?.find(({ state }) => state !== 'passed')
+  return (
+    <>
+      <dt className="text-muted">In this browser</dt>
+      <dd>
+        {query.isPending && <span className="text-muted">checking …</span>}
+        {query.error !== null && <span className="text-bad">{query.error.message}</span>}
+        {query.data !== undefined && wrong === undefined && (
+          <span className="flex items-center gap-1.5 text-ok">
+            <CircleCheck className="size-4 shrink-0" aria-hidden /> signed by the pinned key, and
+            continues the last checkpoint seen here
+          </span>
+        )}
+        {wrong !== undefined && (
+          <span className="text-bad">
+            <CircleX className="mr-1.5 inline size-4" aria-hidden />
+            {wrong.label}: {wrong.detail}{' '}
+            <button
+              type="button"
+              className="underline"
+              onClick={() => {
+                forgetLog(log.logId)
+                void client.invalidateQueries()
+              }}
+            >
+              I know why: forget what this browser remembers
+            </button>
+          </span>
+        )}
+      </dd>
+    </>
   )
 }
 
