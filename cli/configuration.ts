@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { SealtrailError } from '../schemas/errors.ts'
 
@@ -73,8 +73,19 @@ export function readConfiguration(
       hint: 'Listening wider needs TLS and roles, which this version does not have. Put a proxy that has them in front.',
     })
   }
+  const dataDirectory = resolve(env.SEALTRAIL_DATA)
+  // The kernel bounds the path of a socket: 108 bytes on Linux, 104 on macOS, and the end must fit too.
+  if (Buffer.byteLength(join(dataDirectory, 'control.sock')) > 103) {
+    throw new SealtrailError(
+      'CONFIG_INVALID',
+      `the path of the data directory is too long: ${dataDirectory}`,
+      {
+        hint: 'Its control socket needs a path of at most 103 bytes: name a shorter directory with --data.',
+      },
+    )
+  }
   return {
-    dataDirectory: resolve(env.SEALTRAIL_DATA),
+    dataDirectory,
     host: env.SEALTRAIL_HOST,
     port: env.SEALTRAIL_PORT,
     otlpPort: env.SEALTRAIL_OTLP_PORT,

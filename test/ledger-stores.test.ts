@@ -67,6 +67,27 @@ describe('the files of keys', () => {
     await (await openFileKeyring(path, testMasterKey)).close()
   })
 
+  test('a damaged batch in the middle of a payload file costs itself only, and is never written over', async () => {
+    const path = await directory()
+    const store = await openFilePayloadStore(path)
+    for (let i = 0; i < 4; i++) await store.put('main', i, [aPayload(`payload ${i}`)])
+    await store.close()
+    const file = join(path, 'main/000000.payloads')
+    const bytes = readFileSync(file)
+    const second = bytes.indexOf('SPB1', 1)
+    bytes[second] = 0x58
+    writeFileSync(file, bytes)
+    const again = await openFilePayloadStore(path)
+    await again.sweep('main', 4)
+    await again.put('main', 4, [aPayload('payload 4')])
+    const texts = (await again.getRange('main', 0, 5)).map((each) =>
+      each === undefined ? undefined : Buffer.from(each.subarray(1)).toString(),
+    )
+    expect(texts).toEqual(['payload 0', undefined, 'payload 2', 'payload 3', 'payload 4'])
+    await again.close()
+    expect(readFileSync(file).subarray(0, bytes.length).equals(bytes)).toBe(true)
+  })
+
   test('a shredded payload is in no byte of its file', async () => {
     const path = await directory()
     const store = await openFilePayloadStore(path)

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { z } from 'zod'
 import { Password, type Role, UserName } from '../../schemas/api/session.ts'
+import { CreateSourceKeyRequest } from '../../schemas/api/sources.ts'
 import { fromHex, hex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
@@ -8,13 +9,14 @@ import {
   chainKeyOf,
   formatSourceSecret,
   parseSourceSecret,
+  type SourceSecret,
   sourceIdOfKey,
   sourceKeyOf,
 } from '../../schemas/source-key.ts'
 import type { CommitObserver, LedgerReader } from '../committed.ts'
 import type { Keyring } from '../keyring.ts'
 import type { LedgerAppender } from '../ledger-appender.ts'
-import { systemLogId } from '../log-id.ts'
+import { checkLogId, systemLogId } from '../log-id.ts'
 import type { PasswordHasher } from './password-hash.ts'
 import {
   type AdminAction,
@@ -23,6 +25,15 @@ import {
   SystemState,
   type User,
 } from './system-state.ts'
+
+/** Text that has a canonical form: without one the record would be kept as rejected, and the source be nowhere. */
+const SourceName = CreateSourceKeyRequest.shape.name.refine(
+  (name) => name.isWellFormed(),
+  'is not well-formed text',
+)
+
+/** `source.id` of what Sealtrail itself puts on the record: no source may be taken for it. */
+const ownSourceId = 'sealtrail'
 
 export interface ControlParts {
   readonly reader: LedgerReader
@@ -40,7 +51,8 @@ export interface ControlParts {
 export class Control {
   /** Give this to the sequencer: the fold follows its own commits. */
   readonly observe: CommitObserver = (segment) => {
-    if (segment.logId !== systemLogId) return
+    // What comes before it is not folded yet: load reads both from the ledger.
+    if (segment.logId !== systemLogId || segment.fromIndex > this.next) return
     for (const leaf of segment.leaves) this.applyFrom(leaf.index, leaf.event)
   }
   private readonly parts: ControlParts
@@ -54,12 +66,22 @@ export class Control {
     this.parts = parts
   }
 
-  /** Folds what is stored. */
+  /**
+   * Folds what is stored, and what is committed meanwhile.
+   *
+   * @throws SealtrailError `PAYLOAD_MISSING` for a record whose details are gone: users and keys are then not known.
+   */
   async load(appender: LedgerAppender): Promise<void> {
     this.appender = appender
-    const size = await this.parts.reader.size(systemLogId)
-    for await (const leaves of this.parts.reader.read(systemLogId, this.next, size)) {
-      for (const leaf of leaves) this.applyFrom(leaf.index, leaf.event)
+    let size = await this.parts.reader.size(systemLogId)
+    while (this.next < size) {
+      for await (const leaves of this.parts.reader.read(systemLogId, this.next, size)) {
+        for (const leaf of leaves) {
+          if (leaf.opened === 'erased') throw undecided(leaf.index)
+          this.applyFrom(leaf.index, leaf.event)
+        }
+      }
+      size = await this.parts.reader.size(systemLogId)
     }
     this.decoyHash = this.parts.passwords.hash(hex(this.parts.random(16)))
   }
@@ -143,31 +165,32 @@ export class Control {
     return matches && user !== undefined && !user.disabled ? user : undefined
   }
 
-  /** Secret and key of a new source, shown once: only the hash of the key is kept. */
+  /**
+   * Secret and key of a new source, shown once: only the hash of the key is kept.
+   *
+   * @throws SealtrailError `REQUEST_INVALID` for a bad name, `CONFIG_INVALID` for a log that no source may write
+   */
   async createSourceKey(
     source: { name: string; logId: string },
     actor: string,
   ): Promise<{ id: string; secret: string; key: string }> {
     const secret = { id: hex(this.parts.random(6)), secret: this.parts.random(32) }
-    const key = sourceKeyOf(secret)
-    await this.parts.keyring.setSourceChainKey(secret.id, chainKeyOf(secret))
-    await this.command('source_key.create', secret.id, 1, actor, {
-      ...source,
-      keySha256: digestOf(key),
-    })
-    return { id: secret.id, secret: formatSourceSecret(secret), key }
+    await this.addSourceKey(secret, source, actor)
+    return { id: secret.id, secret: formatSourceSecret(secret), key: sourceKeyOf(secret) }
   }
 
-  /** Takes a secret that the operator brought along (unattended starts). Idempotent. @throws `CONFIG_INVALID` */
+  /**
+   * Takes a secret that the operator brought along (unattended starts). Idempotent.
+   *
+   * @throws SealtrailError `CONFIG_INVALID` when it is malformed, or when its id belongs to another secret
+   */
   async adoptSourceSecret(text: string, source: { name: string; logId: string }): Promise<string> {
     const secret = parseSourceSecret(text)
     if (secret === undefined) {
       throw new SealtrailError('CONFIG_INVALID', 'the source secret is not sts_<id>_<secret>')
     }
-    const keySha256 = digestOf(sourceKeyOf(secret))
-    if (this.state.sourceKeys.get(secret.id)?.keySha256 === keySha256) return secret.id
-    await this.parts.keyring.setSourceChainKey(secret.id, chainKeyOf(secret))
-    await this.command('source_key.create', secret.id, 1, 'operator', { ...source, keySha256 })
+    const known = this.state.sourceKeys.get(secret.id)?.keySha256
+    if (known !== digestOf(sourceKeyOf(secret))) await this.addSourceKey(secret, source, 'operator')
     return secret.id
   }
 
@@ -184,6 +207,32 @@ export class Control {
     return sameDigest(digestOf(token), key.keySha256)
       ? { sourceId: key.id, logId: key.logId }
       : undefined
+  }
+
+  private async addSourceKey(
+    secret: SourceSecret,
+    source: { name: string; logId: string },
+    actor: string,
+  ): Promise<void> {
+    const name = checked(SourceName, source.name, 'name')
+    const logId = checkLogId(source.logId)
+    if (logId === systemLogId) {
+      throw new SealtrailError('CONFIG_INVALID', `no source writes into ${systemLogId}`)
+    }
+    const free = () => {
+      if (secret.id !== ownSourceId && !this.state.sourceKeys.has(secret.id)) return
+      throw new SealtrailError('CONFIG_INVALID', `the source id ${secret.id} is taken`, {
+        hint: 'An id stays with its secret for good, also when it was revoked: choose another id.',
+      })
+    }
+    // Before the chain key is set, so that the one of the present owner stays.
+    free()
+    await this.parts.keyring.setSourceChainKey(secret.id, chainKeyOf(secret))
+    const keySha256 = digestOf(sourceKeyOf(secret))
+    await this.command('source_key.create', secret.id, 1, actor, { name, logId, keySha256 }, free)
+    if (this.state.sourceKeys.get(secret.id)?.keySha256 !== keySha256) {
+      throw new SealtrailError('INTERNAL', 'the new source key is not in the fold')
+    }
   }
 
   private async addUser(
@@ -236,7 +285,7 @@ export class Control {
         {
           'event.class': 'admin',
           'record.disposition': 'mapped',
-          'source.id': 'sealtrail',
+          'source.id': ownSourceId,
           'time.occurred': now,
           'time.observed': now,
           'admin.action': action,
@@ -255,6 +304,14 @@ export class Control {
     this.next = index + 1
     this.state.apply(event)
   }
+}
+
+function undecided(index: number): SealtrailError {
+  return new SealtrailError(
+    'PAYLOAD_MISSING',
+    `leaf ${index} of ${systemLogId} cannot be opened: who may do what is not known`,
+    { hint: 'Restore the payloads and the keyring of this data directory from one backup.' },
+  )
 }
 
 function expectVersion(

@@ -48,7 +48,7 @@ export interface SourceKey {
 export class SystemState {
   readonly users = new Map<string, User>()
   readonly sourceKeys = new Map<string, SourceKey>()
-  /** SHA-256 of the newest one-time link; undefined once it was used. */
+  /** SHA-256 of the newest one-time link; undefined once it was used, or not needed because an admin came otherwise. */
   setupTokenSha256: string | undefined
 
   /** Takes over one event of class `admin`. Events of other classes, and actions of later versions, are passed over. */
@@ -65,7 +65,7 @@ export class SystemState {
         const { name, role, passwordHash, setupTokenSha256 } =
           adminDetails['user.create'].parse(details)
         this.users.set(id, { id, name, role, passwordHash, disabled: false, version })
-        if (setupTokenSha256 !== undefined) this.setupTokenSha256 = undefined
+        if (setupTokenSha256 !== undefined || role === 'admin') this.setupTokenSha256 = undefined
         return
       }
       case 'user.password': {
@@ -96,7 +96,8 @@ export class SystemState {
       case 'source_key.revoke': {
         const key = this.sourceKeys.get(id)
         if (key !== undefined) {
-          this.sourceKeys.set(id, { ...key, revokedAt: event['time.recorded'], version })
+          const revokedAt = key.revokedAt ?? event['time.recorded']
+          this.sourceKeys.set(id, { ...key, revokedAt, version })
         }
       }
     }

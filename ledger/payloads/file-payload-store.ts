@@ -243,25 +243,33 @@ class FilePayloadStore implements PayloadStore {
     return log
   }
 
-  /** Reads the batch headers only. What is torn at the end was never acknowledged and is written over. */
+  /**
+   * Reads the batch headers only. What is torn at the end was never acknowledged and is written over; behind damage in
+   * the middle the next whole batch is looked for, so that damage never costs more than what it hit.
+   */
   private async scan(
     log: PayloadLog,
     handle: FileHandle,
     file: number,
     size: number,
   ): Promise<number> {
-    const header = Buffer.alloc(batchHeaderBytes)
     let at = 0
-    while (at + batchHeaderBytes <= size) {
-      await handle.read(header, 0, batchHeaderBytes, at)
-      if (!header.subarray(0, 4).equals(magic)) break
-      const from = header.readUIntBE(4, 6)
-      const count = header.readUInt32BE(10)
-      const next = at + batchHeaderBytes + count * 4 + header.readUInt32BE(14)
-      if (next > size) break
-      while ((log.batches.at(-1)?.from ?? -1) >= from) log.batches.pop()
-      log.batches.push({ from, count, file, offset: at + batchHeaderBytes })
-      at = next
+    while (at < size) {
+      const batch = await readHeader(handle, at, size)
+      if (batch === undefined) {
+        const next = await nextBatch(handle, at + 1, size)
+        if (next === undefined) return at
+        at = next
+        continue
+      }
+      while ((log.batches.at(-1)?.from ?? -1) >= batch.from) log.batches.pop()
+      log.batches.push({
+        from: batch.from,
+        count: batch.count,
+        file,
+        offset: at + batchHeaderBytes,
+      })
+      at = batch.end
     }
     return at
   }
@@ -277,6 +285,38 @@ class FilePayloadStore implements PayloadStore {
     if (!/^[0-9a-f]{64}$/.test(sha256)) throw new RangeError('not a SHA-256 in hex')
     return join(this.directory, checkLogId(logId), 'blobs', sha256.slice(0, 2), sha256)
   }
+}
+
+/** Header of a batch that lies wholly within the file; undefined for anything else. */
+async function readHeader(
+  handle: FileHandle,
+  at: number,
+  size: number,
+): Promise<{ from: number; count: number; end: number } | undefined> {
+  if (at + batchHeaderBytes > size) return undefined
+  const header = Buffer.alloc(batchHeaderBytes)
+  await handle.read(header, 0, batchHeaderBytes, at)
+  if (!header.subarray(0, 4).equals(magic)) return undefined
+  const count = header.readUInt32BE(10)
+  const end = at + batchHeaderBytes + count * 4 + header.readUInt32BE(14)
+  return end > size ? undefined : { from: header.readUIntBE(4, 6), count, end }
+}
+
+/** Where the next whole batch begins; undefined when none follows. */
+async function nextBatch(
+  handle: FileHandle,
+  from: number,
+  size: number,
+): Promise<number | undefined> {
+  const chunk = Buffer.alloc(1024 * 1024)
+  for (let at = from; at < size; at += chunk.length - magic.length + 1) {
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, at)
+    const bytes = chunk.subarray(0, bytesRead)
+    for (let found = bytes.indexOf(magic); found >= 0; found = bytes.indexOf(magic, found + 1)) {
+      if ((await readHeader(handle, at + found, size)) !== undefined) return at + found
+    }
+  }
+  return undefined
 }
 
 /** First batch that may hold an index. */
