@@ -21,6 +21,7 @@ import type { PasswordHasher } from './password-hash.ts'
 import {
   type AdminAction,
   type adminDetails,
+  isAdminAction,
   type SourceKey,
   SystemState,
   type User,
@@ -72,17 +73,18 @@ export class Control {
    * @throws SealtrailError `PAYLOAD_MISSING` for a record whose details are gone: users and keys are then not known.
    */
   async load(appender: LedgerAppender): Promise<void> {
-    this.appender = appender
     let size = await this.parts.reader.size(systemLogId)
     while (this.next < size) {
       for await (const leaves of this.parts.reader.read(systemLogId, this.next, size)) {
         for (const leaf of leaves) {
-          if (leaf.opened === 'erased') throw undecided(leaf.index)
+          if (leaf.opened === 'erased' && isAdminAction(leaf.event)) throw undecided(leaf.index)
           this.applyFrom(leaf.index, leaf.event)
         }
       }
       size = await this.parts.reader.size(systemLogId)
     }
+    // Only now: a command is never checked against half a fold.
+    this.appender = appender
     this.decoyHash = this.parts.passwords.hash(hex(this.parts.random(16)))
   }
 

@@ -24,6 +24,13 @@ export const adminDetails = {
 
 export type AdminAction = keyof typeof adminDetails
 
+/** Whether the fold goes by an event. */
+export function isAdminAction(event: RecordedEvent): boolean {
+  return (
+    event['event.class'] === 'admin' && Object.hasOwn(adminDetails, event['admin.action'] ?? '')
+  )
+}
+
 export interface User {
   readonly id: string
   readonly name: string

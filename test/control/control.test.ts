@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LedgerReader } from '../../ledger/committed.ts'
 import { argon2id, type PasswordHasher } from '../../ledger/control/password-hash.ts'
 import { systemLogId } from '../../ledger/log-id.ts'
+import type { ObservedEvent } from '../../schemas/event/event.ts'
 import { chainKeyOf, parseSourceSecret, sourceKeyOf } from '../../schemas/source-key.ts'
 import { temporaryDirectory } from '../fixtures/embedded-ledger.ts'
 import { openControl, stateOf } from './open-control.ts'
@@ -39,6 +40,22 @@ async function refused(code: string, command: () => Promise<unknown>): Promise<v
   const before = { size: await systemSize(), state: stateOf(opened.control) }
   await expect(command()).rejects.toMatchObject({ code })
   expect({ size: await systemSize(), state: stateOf(opened.control) }).toEqual(before)
+}
+
+/** As the command writes it. */
+function keyCreated(name: string): ObservedEvent {
+  return {
+    'event.class': 'admin',
+    'record.disposition': 'mapped',
+    'source.id': 'sealtrail',
+    'time.occurred': '2026-11-24T11:59:59.000000000Z',
+    'time.observed': '2026-11-24T11:59:59.000000000Z',
+    'admin.action': 'source_key.create',
+    'admin.target': name,
+    'admin.actor': 'operator',
+    'admin.version': 1,
+    'admin.details': { name, logId: 'main', keySha256: '0'.repeat(64) },
+  }
 }
 
 describe('the one-time link', () => {
@@ -356,7 +373,7 @@ describe('what is on the record', () => {
     ].flatMap((text) => [Buffer.from(text), Buffer.from(Buffer.from(text).toString('base64'))])
     const binary = [raw.secret, chainKeyOf(raw), Buffer.from(keyTail, 'base64url')]
     const hexadecimal = binary.map((bytes) => Buffer.from(Buffer.from(bytes).toString('hex')))
-    const needles = [...secrets, ...binary, ...hexadecimal]
+    const needles = [...secrets, ...binary.map((bytes) => Buffer.from(bytes)), ...hexadecimal]
 
     await opened.sequencer.publishCheckpoints()
     const haystack: Buffer[] = []
@@ -402,25 +419,29 @@ describe('what is on the record', () => {
 })
 
 describe('the fold', () => {
-  test('misses nothing that is committed while it loads', async () => {
+  test('misses nothing that is committed while it loads, and takes no command before it is whole', async () => {
     for (const name of ['a', 'b', 'c'])
-      await opened.control.createSourceKey({ ...source, name }, 'x')
-    let during: Promise<unknown> | undefined
+      await opened.control.createSourceKey({ ...source, name }, 'operator')
+    let tooEarly: unknown
     await reopen({
-      reader: (real: LedgerReader, control): LedgerReader => ({
-        ...real,
+      reader: (real, sequencer, control): LedgerReader => ({
         size: (logId) => real.size(logId),
         logIds: () => real.logIds(),
         readOne: (logId, index) => real.readOne(logId, index),
         async *read(logId, from, until) {
           for await (const leaves of real.read(logId, from, until)) {
-            during ??= control().createSourceKey({ ...source, name: 'meanwhile' }, 'x')
-            await during
+            if (tooEarly === undefined) {
+              tooEarly = await control()
+                .createSetupLink()
+                .catch((error: unknown) => error)
+              await sequencer().append(systemLogId, [keyCreated('meanwhile')])
+            }
             yield leaves
           }
         },
       }),
     })
+    expect(tooEarly).toMatchObject({ code: 'INTERNAL' })
     const names = opened.control.sourceKeys().map(({ name }) => name)
     expect(names).toEqual(['a', 'b', 'c', 'meanwhile'])
   })
@@ -436,19 +457,9 @@ describe('the fold', () => {
   })
 
   test('follows its own log only', async () => {
-    await opened.sequencer.append('main', [
-      {
-        'event.class': 'admin',
-        'record.disposition': 'mapped',
-        'source.id': 'sealtrail',
-        'time.occurred': '2026-11-24T11:59:59.000000000Z',
-        'time.observed': '2026-11-24T11:59:59.000000000Z',
-        'admin.action': 'user.create',
-        'admin.target': 'intruder',
-        'admin.version': 1,
-        'admin.details': { name: 'intruder', role: 'admin', passwordHash: 'x' },
-      },
-    ])
-    expect(opened.control.users()).toEqual([])
+    await opened.sequencer.append('main', [keyCreated('elsewhere')])
+    expect(opened.control.sourceKeys()).toEqual([])
+    await opened.sequencer.append(systemLogId, [keyCreated('here')])
+    expect(opened.control.sourceKeys()).toHaveLength(1)
   })
 })

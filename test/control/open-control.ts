@@ -14,7 +14,11 @@ import { testMasterKey } from '../fixtures/embedded-ledger.ts'
 export interface ControlOverrides {
   readonly passwords?: PasswordHasher
   /** Stands between control and the real reader. */
-  readonly reader?: (real: LedgerReader, control: () => Control) => LedgerReader
+  readonly reader?: (
+    real: LedgerReader,
+    sequencer: () => Sequencer,
+    control: () => Control,
+  ) => LedgerReader
 }
 
 /** Control over the real embedded ledger of a directory, wired as the product does it. */
@@ -26,13 +30,18 @@ export async function openControl(directory: string, overrides: ControlOverrides
   const reader = createLedgerReader({ storage, payloads, keyring })
   const clock = { nowMs: Date.parse('2026-11-24T12:00:00Z') }
   const control: Control = new Control({
-    reader: overrides.reader?.(reader, () => control) ?? reader,
+    reader:
+      overrides.reader?.(
+        reader,
+        () => sequencer,
+        () => control,
+      ) ?? reader,
     keyring,
     passwords: overrides.passwords ?? argon2id,
     clock: () => clock.nowMs,
     random: randomBytes,
   })
-  const sequencer = new Sequencer({
+  const sequencer: Sequencer = new Sequencer({
     storage,
     payloads,
     keyring,
