@@ -2,6 +2,7 @@ import type { LedgerReader } from '../../ledger/committed.ts'
 import type { LogIntegrity } from '../../schemas/api/integrity.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { ColumnarClient } from './columnar-client.ts'
+import { blockLeaves } from './projected-prefix.ts'
 import type { Projector } from './projector.ts'
 import { reconcile } from './reconcile.ts'
 
@@ -15,10 +16,15 @@ export interface ReconcilerParts {
 
 const pauseMs = 30_000
 
-/** Compares the columnar store with the ledger, again and again, one log after the other. */
+/**
+ * Compares the columnar store with the ledger, all the time and a little at a time: each round what is new, and one
+ * older block in turn, so that the comparison never takes the process from those who wait for an answer.
+ */
 export class Reconciler {
   private readonly parts: ReconcilerParts
   private readonly states = new Map<string, LogIntegrity['projection']>()
+  /** First leaf of the older block whose turn is next. */
+  private readonly turns = new Map<string, number>()
   private readonly closing = new AbortController()
   private timer: NodeJS.Timeout | undefined
   private running: Promise<void> | undefined
@@ -48,23 +54,34 @@ export class Reconciler {
   }
 
   /** Compares everything of a log that is indexed by now. */
-  async check(logId: string): Promise<LogIntegrity['projection']> {
-    const { client, reader, projector, clock, onDifference } = this.parts
-    const until = projector.indexed(logId)
+  check(logId: string): Promise<LogIntegrity['projection']> {
+    return this.compare(logId, 0, this.parts.projector.indexed(logId))
+  }
+
+  /** Compares [from, until); `from` is a multiple of the block. A difference stays until a whole check finds none. */
+  private async compare(
+    logId: string,
+    from: number,
+    until: number,
+  ): Promise<LogIntegrity['projection']> {
+    const { client, reader, clock, onDifference } = this.parts
+    const last = this.state(logId)
     try {
-      const result = await reconcile({ client, reader, logId, until, signal: this.closing.signal })
+      const { signal } = this.closing
+      const result = await reconcile({ client, reader, logId, from, until, signal })
       const bad = result.firstBad
-      const what =
+      const found =
         bad === undefined ? null : `leaf ${bad.leafIndex} is ${bad.reason} in the columnar store`
-      if (what !== null) onDifference(logId, what)
+      if (found !== null) onDifference(logId, found)
+      const whole = from === 0 && until >= this.parts.projector.indexed(logId)
+      const what = found ?? (whole ? null : last.firstDifference)
       this.states.set(logId, {
         state: what === null ? 'equal' : 'different',
-        checkedUntil: result.checkedUntil,
+        checkedUntil: Math.max(last.checkedUntil, result.checkedUntil),
         checkedAt: timestampFromMs(clock()),
         firstDifference: what,
       })
     } catch {
-      const last = this.state(logId)
       this.states.set(logId, { ...last, state: 'unavailable' })
     }
     return this.state(logId)
@@ -78,7 +95,20 @@ export class Reconciler {
 
   private async round(): Promise<void> {
     for (const logId of await this.parts.reader.logIds()) {
-      if (!this.closing.signal.aborted) await this.check(logId)
+      if (this.closing.signal.aborted) return
+      const indexed = this.parts.projector.indexed(logId)
+      const fresh = blockOf(this.state(logId).checkedUntil)
+      await this.compare(logId, fresh, Math.min(indexed, fresh + maxFreshBlocks * blockLeaves))
+      const turn = this.turns.get(logId) ?? 0
+      if (turn < fresh) await this.compare(logId, turn, Math.min(turn + blockLeaves, indexed))
+      this.turns.set(logId, turn + blockLeaves < fresh ? turn + blockLeaves : 0)
     }
   }
+}
+
+/** New leaves that one round compares at most; what is more follows in the next rounds. */
+const maxFreshBlocks = 4
+
+function blockOf(leafIndex: number): number {
+  return Math.floor(leafIndex / blockLeaves) * blockLeaves
 }
