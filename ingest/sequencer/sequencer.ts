@@ -468,7 +468,11 @@ export class Sequencer implements LedgerAppender {
   private log(logId: string): Promise<LogState> {
     let log = this.logs.get(logId)
     if (log === undefined) {
-      log = this.load(logId)
+      log = this.load(logId).catch((error: unknown) => {
+        // A disk that answers again must not need a restart: the next batch tries anew.
+        this.logs.delete(logId)
+        throw error
+      })
       this.logs.set(logId, log)
     }
     return log

@@ -6,7 +6,7 @@ import {
   timestampFromMs,
   timestampFromUnixNano,
   timestampToMs,
-} from '../schemas/event/timestamp.ts'
+} from '../../schemas/event/timestamp.ts'
 
 describe('canonical timestamps', () => {
   test('any Unix time in milliseconds gives a canonical one, with every fraction of a float', () => {

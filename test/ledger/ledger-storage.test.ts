@@ -1,11 +1,11 @@
 import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type DurableFiles, nodeFiles } from '../ledger/durable-file.ts'
-import { openFileStorage } from '../ledger/storage/file-storage.ts'
-import { ImmudbDouble, openImmudbStorage } from './conformance/immudb-double.ts'
-import { aSegment, describeLedgerStorage } from './conformance/ledger-storage.ts'
-import { temporaryDirectory } from './fixtures/embedded-ledger.ts'
+import { type DurableFiles, nodeFiles } from '../../ledger/durable-file.ts'
+import { openFileStorage } from '../../ledger/storage/file-storage.ts'
+import { ImmudbDouble, openImmudbStorage } from '../conformance/immudb-double.ts'
+import { aSegment, describeLedgerStorage } from '../conformance/ledger-storage.ts'
+import { temporaryDirectory } from '../fixtures/embedded-ledger.ts'
 
 const made: string[] = []
 async function directory(): Promise<string> {
