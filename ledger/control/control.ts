@@ -27,12 +27,6 @@ import {
   type User,
 } from './system-state.ts'
 
-/** Text that has a canonical form: without one the record would be kept as rejected, and the source be nowhere. */
-const SourceName = CreateSourceKeyRequest.shape.name.refine(
-  (name) => name.isWellFormed(),
-  'is not well-formed text',
-)
-
 /** `source.id` of what Sealtrail itself puts on the record: no source may be taken for it. */
 const ownSourceId = 'sealtrail'
 
@@ -216,7 +210,7 @@ export class Control {
     source: { name: string; logId: string },
     actor: string,
   ): Promise<void> {
-    const name = checked(SourceName, source.name, 'name')
+    const name = checked(CreateSourceKeyRequest.shape.name, source.name, 'name')
     const logId = checkLogId(source.logId)
     if (logId === systemLogId) {
       throw new SealtrailError('CONFIG_INVALID', `no source writes into ${systemLogId}`)

@@ -19,8 +19,15 @@ export type SourceRow = z.infer<typeof SourceRow>
 export const SourcesReply = z.strictObject({ sources: z.array(SourceRow) })
 export type SourcesReply = z.infer<typeof SourcesReply>
 
+/** Text that has a canonical form: without one the record would be kept as rejected, and the source be nowhere. */
+const SourceName = z
+  .string()
+  .min(1)
+  .max(64)
+  .refine((name) => name.isWellFormed(), 'is not well-formed text')
+
 /** `POST /api/v1/source-keys`. */
-export const CreateSourceKeyRequest = z.strictObject({ name: z.string().min(1).max(64) })
+export const CreateSourceKeyRequest = z.strictObject({ name: SourceName })
 export type CreateSourceKeyRequest = z.infer<typeof CreateSourceKeyRequest>
 
 /** Shown once. `key` is the Bearer for foreign senders; `secret` is for Sealtrail's collectors, which derive the key. */

@@ -13,7 +13,7 @@ import {
 } from 'lucide-react'
 import Link from 'next/link'
 import { usePathname, useRouter } from 'next/navigation'
-import { type ReactNode, useEffect, useState } from 'react'
+import { type ReactNode, useEffect, useRef, useState } from 'react'
 import { z } from 'zod'
 import { IntegrityReply } from '../../schemas/api/integrity.ts'
 import { Me } from '../../schemas/api/session.ts'
@@ -216,13 +216,16 @@ function ThemeButton() {
 
 /** `g` then a letter goes to a screen. Never while somebody types. */
 function useGoKeys(go: (href: string) => void): void {
+  // Outlives a render between the two keys, as when the URL changes behind a drawer that was just closed.
+  const waitingUntilMs = useRef(0)
   useEffect(() => {
-    let waitingUntilMs = 0
     const onKey = (event: KeyboardEvent) => {
       if (!isShortcut(event)) return
       const place =
-        event.timeStamp < waitingUntilMs ? places.find(({ key }) => key === event.key) : undefined
-      waitingUntilMs = event.key === 'g' ? event.timeStamp + 1500 : 0
+        event.timeStamp < waitingUntilMs.current
+          ? places.find(({ key }) => key === event.key)
+          : undefined
+      waitingUntilMs.current = event.key === 'g' ? event.timeStamp + 1500 : 0
       if (place === undefined) return
       event.preventDefault()
       go(place.href)
