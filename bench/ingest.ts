@@ -20,6 +20,7 @@ import { z } from 'zod'
 import { ControlClient } from '../cli/control-client.ts'
 import { dataPaths } from '../ledger/data-directory.ts'
 import { CreateSourceKeyReply } from '../schemas/api/sources.ts'
+import { benchEvent } from './workload.ts'
 
 /**
  * `npx tsx bench/ingest.ts [--seconds 20]`: the whole way from HTTP to the columnar store with detectors on, 1 KB
@@ -30,30 +31,6 @@ const { values: flags } = parseArgs({ options: { seconds: { type: 'string', defa
 const seconds = Number(flags.seconds)
 const batchEvents = 500
 const senders = 4
-
-function event(n: number): object {
-  const tools = ['read_file', 'search', 'list_directory', 'query', 'send_mail']
-  return {
-    'event.class': 'tool_call',
-    'time.occurred': new Date().toISOString(),
-    'mcp.server.name': `server-${n % 7}`,
-    'gen_ai.tool.name': tools[n % tools.length],
-    'gen_ai.agent.name': `agent-${n % 20}`,
-    'user.name': `user-${n % 50}`,
-    'user.id': `u-${n % 50}`,
-    'mcp.client.name': 'bench',
-    'auth.scopes.granted': ['files:read', 'mail:send'],
-    'outcome.status': n % 40 === 0 ? 'tool_error' : 'success',
-    duration_ms: (n * 37) % 900,
-    'gen_ai.conversation.id': `conversation-${n % 500}`,
-    'gen_ai.tool.call.arguments': {
-      path: `/srv/reports/${n % 300}/summary.txt`,
-      limit: n % 100,
-      note: 'quarterly figures for the board',
-    },
-    'gen_ai.tool.call.result': `lines ${n}: ${'the quick brown fox jumps over the lazy dog '.repeat(11)}`,
-  }
-}
 
 const directory = await mkdtemp(join(tmpdir(), 'sealtrail-bench-'))
 const child = spawn(
@@ -91,7 +68,9 @@ try {
   let numbered = 0
   const post = (count: number) =>
     new Promise<number>((resolve, reject) => {
-      const body = Array.from({ length: count }, () => JSON.stringify(event(numbered++))).join('\n')
+      const body = Array.from({ length: count }, () => JSON.stringify(benchEvent(numbered++))).join(
+        '\n',
+      )
       const started = performance.now()
       const outgoing = request(
         {
@@ -119,7 +98,7 @@ try {
   const columnarPid = childOf(child.pid ?? 0)
   const print = (text: string) => process.stdout.write(`${text}\n`)
   print(
-    `machine: ${cpus().length} x ${cpus()[0]?.model}, Node ${process.version}; ${batchEvents} events of ${Buffer.byteLength(JSON.stringify(event(1)))} bytes a request, ${senders} senders`,
+    `machine: ${cpus().length} x ${cpus()[0]?.model}, Node ${process.version}; ${batchEvents} events of ${Buffer.byteLength(JSON.stringify(benchEvent(1)))} bytes a request, ${senders} senders`,
   )
   const before = {
     core: cpuMs(child.pid ?? 0),
@@ -188,7 +167,7 @@ try {
 function floor(folder: string): number {
   const file = openSync(join(folder, 'floor'), 'w')
   const key = randomBytes(32)
-  const lines = Array.from({ length: batchEvents }, (_, n) => JSON.stringify(event(n)))
+  const lines = Array.from({ length: batchEvents }, (_, n) => JSON.stringify(benchEvent(n)))
   const started = performance.now()
   let count = 0
   while (performance.now() - started < 3000) {
