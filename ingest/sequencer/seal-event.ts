@@ -5,7 +5,7 @@ import { sha256 } from '../../ledger/sha256.ts'
 import { utf8 } from '../../schemas/bytes.ts'
 import type { ObservedEvent, RecordedEvent } from '../../schemas/event/event.ts'
 import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
-import { encodeLeaf, splitEvent } from '../../schemas/leaf/leaf.ts'
+import { LeafDraft } from '../../schemas/leaf/leaf.ts'
 
 export interface SealedEvent {
   readonly event: RecordedEvent
@@ -24,12 +24,12 @@ export type RandomPool = (bytes: number) => Uint8Array
 export function sealEvent(event: RecordedEvent, keyring: Keyring, random: RandomPool): SealedEvent {
   const logId = event['log.id']
   const seed = random(32)
-  const parts = splitEvent(sha256, event, seed)
-  if (parts.openings.length === 0)
-    return { event, leaf: encodeLeaf(sha256, parts, undefined), payload: undefined }
+  const draft = new LeafDraft(sha256, event, seed)
+  const { openings } = draft
+  if (openings.length === 0) return { event, leaf: draft.encode(undefined), payload: undefined }
   const key = keyring.sealingKey(logId, subjectOf(event), event['time.recorded'].slice(0, 10))
-  const payload = sealPayload({ key, seed, nonce: random(12), openings: parts.openings })
-  const leaf = encodeLeaf(sha256, parts, { sha256: sha256(payload), sizeBytes: payload.length })
+  const payload = sealPayload({ key, seed, nonce: random(12), openings })
+  const leaf = draft.encode({ sha256: sha256(payload), sizeBytes: payload.length })
   return { event, leaf, payload }
 }
 

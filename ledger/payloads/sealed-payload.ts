@@ -36,21 +36,13 @@ export interface SealRequest {
 }
 
 export function sealPayload(request: SealRequest): Uint8Array {
-  const body = encodeBody(request)
-  const deflated = body.length > deflateAboveBytes ? deflateRawSync(body, { level: 1 }) : body
-  const compressed = deflated.length < body.length
+  const plain = encodePlain(request)
   const header = headerOf(request.key.keyId)
   const cipher = createCipheriv('aes-256-gcm', request.key.key, request.nonce)
   cipher.setAAD(header)
-  const flag = Uint8Array.of(compressed ? 1 : 0)
-  return Buffer.concat([
-    header,
-    request.nonce,
-    cipher.update(flag),
-    cipher.update(compressed ? deflated : body),
-    cipher.final(),
-    cipher.getAuthTag(),
-  ])
+  const ciphertext = cipher.update(plain)
+  cipher.final()
+  return Buffer.concat([header, request.nonce, ciphertext, cipher.getAuthTag()])
 }
 
 /**
@@ -92,16 +84,26 @@ function headerOf(keyId: string): Uint8Array {
   return Buffer.concat([Uint8Array.of(version, id.length), id])
 }
 
-function encodeBody(request: SealRequest): Uint8Array {
-  const parts: Uint8Array[] = [request.seed]
-  for (const opening of request.openings) {
-    const text = Buffer.from(opening.plaintext, 'utf8')
-    const prefix = Buffer.alloc(5)
-    prefix.writeUInt8(sealedGroups.indexOf(opening.group), 0)
-    prefix.writeUInt32BE(text.length, 1)
-    parts.push(prefix, text)
+/** Flag and body in one piece, so that it is encrypted by one call. */
+function encodePlain(request: SealRequest): Buffer {
+  let length = 1 + seedBytes
+  for (const { plaintext } of request.openings) length += 5 + Buffer.byteLength(plaintext)
+  const plain = Buffer.allocUnsafe(length)
+  plain[0] = 0
+  plain.set(request.seed, 1)
+  let at = 1 + seedBytes
+  for (const { group, plaintext } of request.openings) {
+    const written = plain.write(plaintext, at + 5)
+    plain.writeUInt8(sealedGroups.indexOf(group), at)
+    plain.writeUInt32BE(written, at + 1)
+    at += 5 + written
   }
-  return Buffer.concat(parts)
+  return length > deflateAboveBytes ? deflated(plain) : plain
+}
+
+function deflated(plain: Buffer): Buffer {
+  const body = deflateRawSync(plain.subarray(1), { level: 1 })
+  return body.length < plain.length - 1 ? Buffer.concat([Uint8Array.of(1), body]) : plain
 }
 
 function decodeBody(body: Buffer): Opening[] {

@@ -18,7 +18,74 @@ export const maxJsonDepth = 64
  *   no JSON, and nesting beyond {@link maxJsonDepth}.
  */
 export function canonicalJson(value: JsonValue): string {
+  const ordered = inOrder(value, 0)
+  if (ordered !== undefined) {
+    const text = JSON.stringify(ordered)
+    // JSON.stringify writes lone surrogates as escapes, and what is well-formed never: the rest settles which it was.
+    if (!text.includes('\\ud')) return text
+  }
   return write(value, 0)
+}
+
+/**
+ * The same value with the keys of every object in canonical order, for JSON.stringify, which writes numbers and strings
+ * as RFC 8785 does and is several times faster than writing them one by one. The value itself where it is in order
+ * already; undefined when no object of JavaScript has that order: integer keys always come first, and `__proto__` is
+ * no key that can be set.
+ */
+function inOrder(value: unknown, depth: number): unknown {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return value
+    case 'number':
+      if (!Number.isFinite(value)) throw refused(`the number ${value}`)
+      return value
+    case 'object':
+      if (value === null) return null
+      if (depth >= maxJsonDepth) throw refused(`nesting beyond ${maxJsonDepth}`)
+      return Array.isArray(value) ? arrayInOrder(value, depth) : objectInOrder(value, depth)
+    default:
+      throw refused(`a value of type ${typeof value}`)
+  }
+}
+
+function arrayInOrder(items: readonly unknown[], depth: number): unknown {
+  let copy: unknown[] | undefined
+  for (let i = 0; i < items.length; i++) {
+    const item = inOrder(items[i], depth + 1)
+    if (item === undefined) return undefined
+    if (item === items[i]) continue
+    copy ??= [...items]
+    copy[i] = item
+  }
+  return copy ?? items
+}
+
+function objectInOrder(object: object, depth: number): unknown {
+  if (!isPlain(object)) throw refused('an object of a class')
+  const keys = Object.keys(object)
+  let sorted = true
+  for (let i = 1; i < keys.length && sorted; i++) sorted = (keys[i - 1] ?? '') < (keys[i] ?? '')
+  if (!sorted) {
+    if (keys.some((key) => key === '__proto__' || isDigit(key.charCodeAt(0)))) return undefined
+    keys.sort()
+  }
+  let copy: Record<string, unknown> | undefined = sorted ? undefined : {}
+  for (const key of keys) {
+    const item = inOrder(object[key], depth + 1)
+    if (item === undefined) return undefined
+    if (copy === undefined && item !== object[key]) {
+      if (keys.includes('__proto__')) return undefined
+      copy = { ...object }
+    }
+    if (copy !== undefined) copy[key] = item
+  }
+  return copy ?? object
+}
+
+function isDigit(char: number): boolean {
+  return char >= 0x30 && char <= 0x39
 }
 
 function write(value: unknown, depth: number): string {

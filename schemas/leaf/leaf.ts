@@ -1,13 +1,7 @@
 import { concat, hex, utf8 } from '../bytes.ts'
 import { SealtrailError } from '../errors.ts'
 import type { RecordedEvent } from '../event/event.ts'
-import {
-  type EventField,
-  eventFields,
-  isEventField,
-  type SealedGroup,
-  sealedGroups,
-} from '../event/fields.ts'
+import { eventFields, type FieldGroup, type SealedGroup, sealedGroups } from '../event/fields.ts'
 import type { Digest } from '../tlog/digest.ts'
 import { canonicalJson, type JsonValue } from './canonical-json.ts'
 
@@ -33,58 +27,124 @@ export interface Opening {
   readonly plaintext: string
 }
 
-const commitmentLabel = utf8('sealtrail/commitment/v1')
-const saltLabel = utf8('sealtrail/salt/v1')
-const zero = new Uint8Array(1)
+/** `label 0x00 group 0x00` of each group. */
+function prefixes(label: string): ReadonlyMap<SealedGroup, Uint8Array> {
+  return new Map(sealedGroups.map((group) => [group, utf8(`${label}\0${group}\0`)]))
+}
+
+const commitmentPrefixes = prefixes('sealtrail/commitment/v1')
+const saltPrefixes = prefixes('sealtrail/salt/v1')
 
 /** Commitment of a group: SHA-256(label 0x00 group 0x00 salt plaintext). */
 export function commitment(digest: Digest, opening: Opening): Uint8Array {
   return digest(
-    concat(commitmentLabel, zero, utf8(opening.group), zero, opening.salt, utf8(opening.plaintext)),
+    concat(prefixOf(commitmentPrefixes, opening.group), opening.salt, utf8(opening.plaintext)),
   )
 }
 
 /** Salt of a group, derived from the event's 32-byte random seed: SHA-256(label 0x00 group 0x00 seed). */
 export function groupSalt(digest: Digest, seed: Uint8Array, group: SealedGroup): Uint8Array {
-  return digest(concat(saltLabel, zero, utf8(group), zero, seed))
+  return digest(concat(prefixOf(saltPrefixes, group), seed))
 }
 
-export interface LeafParts {
-  /** Clear fields, possibly fewer than the catalogue says: what would burst the leaf is moved into `text`. */
-  readonly clear: Record<string, JsonValue>
+function prefixOf(prefixes: ReadonlyMap<SealedGroup, Uint8Array>, group: SealedGroup): Uint8Array {
+  const prefix = prefixes.get(group)
+  if (prefix === undefined) throw new RangeError(`there is no group ${group}`)
+  return prefix
+}
+
+/** What the leaf says about its sealed payload. */
+export interface SealedPayloadReference {
+  readonly sha256: Uint8Array
+  readonly sizeBytes: number
+}
+
+/** Keys of a leaf that are no fields of the event, in canonical order; all of them come before `log.id`. */
+const ownKeys = ['leaf.commitments', 'leaf.payload_bytes', 'leaf.payload_sha256', 'leaf.v'] as const
+
+const groups: ReadonlyMap<string, FieldGroup> = new Map(
+  Object.entries(eventFields).map(([key, { group }]) => [key, group]),
+)
+
+/** An event on its way into a leaf: first its openings, which are sealed, then the leaf that names what was sealed. */
+export class LeafDraft {
+  /** One for each sealed group that has values. */
   readonly openings: readonly Opening[]
+  private readonly digest: Digest
+  /** Clear fields, possibly fewer than the catalogue says: what would burst the leaf is moved into `text`. */
+  private readonly leaf: Record<string, JsonValue> = {}
+
+  /** @param seed 32 random bytes, from which the salts derive. */
+  constructor(digest: Digest, event: RecordedEvent, seed: Uint8Array) {
+    this.digest = digest
+    const sealed = new Map<SealedGroup, Record<string, JsonValue>>()
+    // In canonical order from the start, so that no object is sorted again when it is written.
+    let ownKeysStand = false
+    for (const key of Object.keys(event).sort()) {
+      const group = groups.get(key)
+      const value = event[key as keyof RecordedEvent]
+      if (group === undefined || value === undefined) continue
+      if (group !== 'clear') {
+        put(sealed, group, key, asJson(value))
+        continue
+      }
+      if (!ownKeysStand && key > ownKeys[0]) {
+        for (const own of ownKeys) this.leaf[own] = null
+        ownKeysStand = true
+      }
+      this.leaf[key] = asJson(value)
+    }
+    moveOversizeToText(this.leaf, sealed)
+    const openings: Opening[] = []
+    for (const group of sealedGroups) {
+      const values = sealed.get(group)
+      if (values === undefined) continue
+      openings.push({
+        group,
+        salt: groupSalt(digest, seed, group),
+        plaintext: canonicalJson(values),
+      })
+    }
+    this.openings = openings
+  }
+
+  /**
+   * Leaf bytes of the event whose sealed payload is the given one.
+   *
+   * @throws SealtrailError `LEAF_TOO_LARGE` when the clear fields exceed 8 KiB even after moving lists away.
+   */
+  encode(payload: SealedPayloadReference | undefined): Uint8Array {
+    const { leaf } = this
+    leaf['leaf.v'] = leafVersion
+    if (this.openings.length === 0) delete leaf['leaf.commitments']
+    else {
+      const commitments: Record<string, JsonValue> = {}
+      for (const opening of this.openings) {
+        commitments[opening.group] = hex(commitment(this.digest, opening))
+      }
+      leaf['leaf.commitments'] = commitments
+    }
+    if (payload === undefined) {
+      delete leaf['leaf.payload_bytes']
+      delete leaf['leaf.payload_sha256']
+    } else {
+      leaf['leaf.payload_bytes'] = payload.sizeBytes
+      leaf['leaf.payload_sha256'] = hex(payload.sha256)
+    }
+    const bytes = utf8(canonicalJson(leaf))
+    if (bytes.length > maxLeafBytes) {
+      throw new SealtrailError(
+        'LEAF_TOO_LARGE',
+        `leaf of ${bytes.length} bytes exceeds ${maxLeafBytes}`,
+      )
+    }
+    return bytes
+  }
 }
 
-/** Splits an event into its clear fields and the openings of its sealed groups. Pure; `seed` is 32 random bytes. */
-export function splitEvent(digest: Digest, event: RecordedEvent, seed: Uint8Array): LeafParts {
-  const clear: Record<string, JsonValue> = {}
-  const sealed = new Map<SealedGroup, Record<string, JsonValue>>()
-  for (const [key, value] of fieldsOf(event)) {
-    const group = eventFields[key].group
-    if (group === 'clear') clear[key] = value
-    else put(sealed, group, key, value)
-  }
-  moveOversizeToText(clear, sealed)
-  const openings: Opening[] = []
-  for (const group of sealedGroups) {
-    const values = sealed.get(group)
-    if (values === undefined) continue
-    openings.push({
-      group,
-      salt: groupSalt(digest, seed, group),
-      plaintext: canonicalJson(values),
-    })
-  }
-  return { clear, openings }
-}
-
-/** Fields of an event that are present, as JSON. */
-function* fieldsOf(event: RecordedEvent): Iterable<[EventField, JsonValue]> {
-  for (const key in event) {
-    if (!isEventField(key)) continue
-    const value = event[key]
-    if (value !== undefined) yield [key, value as JsonValue]
-  }
+/** The cast is safe: fields of an event are JSON by their schemas, and canonicalJson refuses what is not. */
+function asJson(value: unknown): JsonValue {
+  return value as JsonValue
 }
 
 function put(
@@ -128,7 +188,8 @@ function moveOversizeToText(
 /** UTF-16 units of a value as JSON, estimated without writing it: names, strings, lists of strings, and the rest. */
 function boundUnits(clear: Record<string, JsonValue>): number {
   let units = 2
-  for (const [key, value] of Object.entries(clear)) {
+  for (const key of Object.keys(clear)) {
+    const value = clear[key]
     units += key.length + 4
     if (typeof value === 'string') units += value.length
     else if (typeof value === 'object' && value !== null) units += JSON.stringify(value).length
@@ -139,36 +200,4 @@ function boundUnits(clear: Record<string, JsonValue>): number {
 
 function roughBytes(value: JsonValue): number {
   return utf8(JSON.stringify(value)).length
-}
-
-/**
- * Leaf bytes of an event whose sealed payload has the given hash.
- *
- * @throws SealtrailError `LEAF_TOO_LARGE` when the clear fields exceed 8 KiB even after moving lists away.
- */
-export function encodeLeaf(
-  digest: Digest,
-  parts: LeafParts,
-  payload: { sha256: Uint8Array; sizeBytes: number } | undefined,
-): Uint8Array {
-  const leaf: Record<string, JsonValue> = { ...parts.clear, 'leaf.v': leafVersion }
-  if (parts.openings.length > 0) {
-    const commitments: Record<string, JsonValue> = {}
-    for (const opening of parts.openings) {
-      commitments[opening.group] = hex(commitment(digest, opening))
-    }
-    leaf['leaf.commitments'] = commitments
-  }
-  if (payload !== undefined) {
-    leaf['leaf.payload_sha256'] = hex(payload.sha256)
-    leaf['leaf.payload_bytes'] = payload.sizeBytes
-  }
-  const bytes = utf8(canonicalJson(leaf))
-  if (bytes.length > maxLeafBytes) {
-    throw new SealtrailError(
-      'LEAF_TOO_LARGE',
-      `leaf of ${bytes.length} bytes exceeds ${maxLeafBytes}`,
-    )
-  }
-  return bytes
 }

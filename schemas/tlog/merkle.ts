@@ -11,20 +11,25 @@ export interface HashReader {
   hash(level: number, index: number): Uint8Array
 }
 
+/** Written anew for each hash: allocating the input would cost as much as hashing it. */
+const leafInput = new Uint8Array(1 + 65_535)
+const nodeInput = new Uint8Array(1 + 2 * hashBytes)
+
 /** Leaf hash: SHA-256(0x00 || leaf). */
 export function leafHash(digest: Digest, leaf: Uint8Array): Uint8Array {
-  const data = new Uint8Array(leaf.length + 1)
+  const length = leaf.length + 1
+  const data = length <= leafInput.length ? leafInput.subarray(0, length) : new Uint8Array(length)
+  data[0] = 0
   data.set(leaf, 1)
   return digest(data)
 }
 
 /** Interior node: SHA-256(0x01 || left || right). */
 export function nodeHash(digest: Digest, left: Uint8Array, right: Uint8Array): Uint8Array {
-  const data = new Uint8Array(1 + 2 * hashBytes)
-  data[0] = 1
-  data.set(left, 1)
-  data.set(right, 1 + hashBytes)
-  return digest(data)
+  nodeInput[0] = 1
+  nodeInput.set(left, 1)
+  nodeInput.set(right, 1 + hashBytes)
+  return digest(nodeInput)
 }
 
 /** Root of the empty tree: SHA-256 of nothing. */

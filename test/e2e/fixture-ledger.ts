@@ -7,7 +7,7 @@ import { eventFieldNames, eventFields, type SealedGroup } from '../../schemas/ev
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { Explanation, Severity } from '../../schemas/finding.ts'
 import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
-import { encodeLeaf, type Opening, splitEvent } from '../../schemas/leaf/leaf.ts'
+import { LeafDraft, type Opening } from '../../schemas/leaf/leaf.ts'
 import { formatCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import type { Digest } from '../../schemas/tlog/digest.ts'
 import { inclusionProof, leafHash, MemoryHashTree, rootOf } from '../../schemas/tlog/merkle.ts'
@@ -112,14 +112,13 @@ export class FixtureLedger {
       'time.occurred': timestampFromMs(draft.atMs),
       'time.recorded': timestampFromMs(draft.atMs + 9),
     }
-    const parts = splitEvent(sha256, event, randomBytes(32))
-    const leaf = encodeLeaf(
-      sha256,
-      parts,
-      parts.openings.length === 0
+    const leafDraft = new LeafDraft(sha256, event, randomBytes(32))
+    const { openings } = leafDraft
+    const leaf = leafDraft.encode(
+      openings.length === 0
         ? undefined
         : {
-            sha256: sha256(utf8(parts.openings.map((each) => each.plaintext).join())),
+            sha256: sha256(utf8(openings.map((each) => each.plaintext).join())),
             sizeBytes: 512,
           },
     )
@@ -128,7 +127,7 @@ export class FixtureLedger {
       leafIndex: index,
       event,
       leaf,
-      openings: parts.openings,
+      openings,
       shownInstead: draft.shownInstead ?? {},
       leafInstead: draft.alterLeaf === true ? edited(leaf) : undefined,
       erased: draft.erased === true,

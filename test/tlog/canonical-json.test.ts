@@ -72,6 +72,48 @@ describe('RFC 8785 canonical JSON', () => {
     expect(canonicalJson(JSON.parse('{"b":1,"__proto__":2}'))).toBe('{"__proto__":2,"b":1}')
   })
 
+  test('any value is written as section 3.2 says, in whatever order its keys were set', () => {
+    const key = fc.oneof(
+      fc.string({ maxLength: 3 }),
+      fc.nat(20).map(String),
+      fc.constantFrom(
+        '__proto__',
+        'constructor',
+        'toJSON',
+        '\\ud800',
+        '01',
+        '-1',
+        'é',
+        '\u{1f600}',
+      ),
+    )
+    const tree = fc.letrec<{ value: unknown }>((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        fc.oneof(
+          key,
+          fc.double({ noNaN: true, noDefaultInfinity: true }),
+          fc.boolean(),
+          fc.constant(null),
+        ),
+        fc.array(tie('value'), { maxLength: 4 }),
+        fc
+          .array(fc.tuple(key, tie('value')), { maxLength: 6 })
+          .map((entries) =>
+            JSON.parse(
+              `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join()}}`,
+            ),
+          ),
+      ),
+    })).value
+    fc.assert(
+      fc.property(tree, (value) => {
+        expect(canonicalJson(value as JsonValue)).toBe(reference(value))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
   test('duplicate keys are found at any depth, also when escaped', () => {
     expect(findDuplicateKey('{"a":1,"b":{"c":[{"d":1,"d":2}]}}')).toBe('d')
     expect(findDuplicateKey('{"a":1,"\\u0061":2}')).toBe('a')
@@ -85,3 +127,11 @@ describe('RFC 8785 canonical JSON', () => {
     for (const text of ['AAE', 'AAF=', 'A A=', 'AA-_']) expect(() => fromBase64(text)).toThrow()
   })
 })
+
+/** RFC 8785 section 3.2, one construct after the other. */
+function reference(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(reference).join(',')}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${members.map(([key, item]) => `${JSON.stringify(key)}:${reference(item)}`).join(',')}}`
+}
