@@ -150,11 +150,15 @@ export class DedupDraft {
   }
 }
 
-/** Epoch and number of a record that its collector numbered. */
-export function numberingOf(event: ObservedEvent): { epoch: string; seq: number } | undefined {
+/** Epoch and number of a record that its collector numbered. An epoch that has no UTF-8 cannot be put down: none. */
+export function numberingOf(
+  event: Pick<ObservedEvent, 'source.epoch' | 'source.seq'>,
+): { epoch: string; seq: number } | undefined {
   const epoch = event['source.epoch']
   const seq = event['source.seq']
-  return epoch === undefined || seq === undefined ? undefined : { epoch, seq }
+  return epoch === undefined || seq === undefined || !epoch.isWellFormed()
+    ? undefined
+    : { epoch, seq }
 }
 
 /** Insertion-ordered map that forgets its oldest entries. */

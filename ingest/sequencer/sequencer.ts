@@ -18,6 +18,7 @@ import {
   type HashReader,
   leafHash,
   MemoryHashTree,
+  rootOf,
   TreeFrontier,
 } from '../../schemas/tlog/merkle.ts'
 import type { BusMessage, PackedBatch, PoisonMessage } from '../bus/event-bus.ts'
@@ -201,6 +202,8 @@ export class Sequencer implements LedgerAppender {
     for (const log of this.open.values()) await log.running
     if (this.broken === undefined) await this.publishCheckpoints()
     this.broken ??= new SealtrailError('LEDGER_UNAVAILABLE', 'the sequencer is stopped')
+    // What came while the last checkpoints were signed is finished or refused: nobody waits for ever.
+    for (const log of this.open.values()) await log.running
   }
 
   private async submit(
@@ -209,6 +212,7 @@ export class Sequencer implements LedgerAppender {
   ): Promise<Receipt> {
     if (this.broken !== undefined) throw this.broken
     const log = await this.log(logId)
+    if (this.broken !== undefined) throw this.broken
     return new Promise<Receipt>((done, fail) => {
       log.queue.push(work({ done, fail }))
       log.running ??= this.run(log)
@@ -218,16 +222,17 @@ export class Sequencer implements LedgerAppender {
   private async run(log: LogState): Promise<void> {
     // Whatever arrives in this turn of the event loop shares one segment and one sync.
     await new Promise((resolve) => setImmediate(resolve))
-    while (log.queue.length > 0 && this.broken === undefined) {
+    while (log.queue.length > 0) {
       const turn = takeTurn(log.queue)
       try {
+        // Another log may have ended the sequencer: who waits here is told too.
+        if (this.broken !== undefined) throw this.broken
         await this.commit(log, turn)
       } catch (cause) {
         const error = asError(cause)
-        this.broken = error
-        for (const { fail } of [...turn, ...log.queue]) fail(error)
-        log.queue = []
-        this.markFailed(error)
+        for (const { fail } of turn) fail(error)
+        if (this.broken === undefined) this.markFailed(error)
+        this.broken ??= error
       }
     }
     log.running = undefined
@@ -242,24 +247,22 @@ export class Sequencer implements LedgerAppender {
     for (const work of turn) {
       const first = events.length
       let duplicates = 0
-      try {
-        if (work.kind === 'append') {
+      if (work.kind === 'append') {
+        try {
           work.validate?.(log.tree.size + events.length)
-          for (const event of work.events) events.push(this.record(log, event, nowMs))
-        } else if (work.kind === 'poison') {
-          events.push(this.record(log, poisonEvent(work.message, nowMs), nowMs))
-          positions.push(work.message.position)
-        } else {
-          const accepted = this.deduplicate(log, draft, work.batch, nowMs)
-          duplicates = accepted.duplicates
-          for (const event of accepted.events) events.push(this.record(log, event, nowMs))
-          positions.push(work.position)
+        } catch (error) {
+          work.fail(asError(error))
+          continue
         }
-      } catch (error) {
-        // Only a command's own validation throws here; nothing of it is written.
-        events.length = first
-        work.fail(asError(error))
-        continue
+        for (const event of work.events) events.push(this.record(log, event, nowMs))
+      } else if (work.kind === 'poison') {
+        events.push(this.record(log, poisonEvent(work.message, nowMs), nowMs))
+        positions.push(work.message.position)
+      } else {
+        const accepted = this.deduplicate(log, draft, work.batch, nowMs)
+        duplicates = accepted.duplicates
+        for (const event of accepted.events) events.push(this.record(log, event, nowMs))
+        positions.push(work.position)
       }
       outcomes.push({ work, first, count: events.length - first, duplicates })
     }
@@ -386,7 +389,8 @@ export class Sequencer implements LedgerAppender {
   private chainAfter(batch: PackedBatch, i: number): string | undefined {
     const digest = batch.sentDigests?.[i]
     const key = this.parts.keyring.sourceChainKey(batch.sourceId)
-    return digest === undefined || key === undefined
+    // No digest: the record has no canonical form, so what follows it cannot be checked.
+    return digest === undefined || digest === '' || key === undefined
       ? undefined
       : chainValue(hmacSha256, key, digest)
   }
@@ -428,6 +432,8 @@ export class Sequencer implements LedgerAppender {
       return sealEvent(event, this.parts.keyring, this.randomPool)
     } catch (error) {
       const code = isSealtrailError(error) ? error.code : 'INTERNAL'
+      const numbering = numberingOf(event)
+      const raw = Buffer.from(JSON.stringify(event))
       const rejected: RecordedEvent = {
         'event.id': event['event.id'],
         'event.schema_version': 1,
@@ -438,7 +444,16 @@ export class Sequencer implements LedgerAppender {
         'record.disposition': 'rejected',
         'record.reason': code,
         ...(event['source.id'] === undefined ? {} : { 'source.id': event['source.id'] }),
-        'raw.record': Buffer.from(JSON.stringify(event)).toString('base64').slice(0, 131_072),
+        // It keeps its number: it is no gap.
+        ...(numbering === undefined
+          ? {}
+          : {
+              'source.numbering': 'collector',
+              'source.epoch': numbering.epoch,
+              'source.seq': numbering.seq,
+            }),
+        'raw.record': raw.toString('base64').slice(0, 131_072),
+        'raw.size_bytes': raw.length,
         'raw.encoding': 'base64',
       }
       return sealEvent(rejected, this.parts.keyring, this.randomPool)
@@ -478,6 +493,28 @@ export class Sequencer implements LedgerAppender {
     return log
   }
 
+  /**
+   * What was taken into a log that lost its end, or has another history than the signed one, could never be signed:
+   * such a log takes nothing.
+   */
+  private async checkContinues(log: LogState): Promise<void> {
+    const { logId, tree, signedSize } = log
+    const signed = await this.parts.signer.lastSigned(logId)
+    const size = signed?.size ?? 0
+    const why =
+      signedSize > size
+        ? `has a checkpoint of size ${signedSize}, and its signer knows of ${size}: the signer was rolled back`
+        : size > tree.size
+          ? `holds ${tree.size} leaves, and ${size} were signed: it was rolled back`
+          : signed !== undefined && !equal(rootOf(tree, sha256, size), signed.root)
+            ? `has another root at size ${size} than the one that was signed: it has forked`
+            : undefined
+    if (why === undefined) return
+    throw new SealtrailError('SIGNER_REFUSED', `log ${logId} ${why}`, {
+      hint: 'Nothing was changed. Restore ledger, payloads, keyring and signer from one backup; run sealtrail verify to see what is there.',
+    })
+  }
+
   /** Rebuilds tree, dedup state and positions from the segments, checking every root on the way. */
   private async load(logId: string): Promise<LogState> {
     const log: LogState = {
@@ -510,8 +547,10 @@ export class Sequencer implements LedgerAppender {
       const last = segment.leaves.at(-1)
       if (last !== undefined) log.lastRecordedMs = recordedMsOf(last)
     }
-    await this.parts.payloads.sweep(logId, log.tree.size)
     log.signedSize = (await this.parts.storage.checkpointSizes(logId)).at(-1) ?? 0
+    // Before the sweep: of a log that lost its end, the payloads are all that is left.
+    await this.checkContinues(log)
+    await this.parts.payloads.sweep(logId, log.tree.size)
     this.open.set(logId, log)
     return log
   }
