@@ -60,7 +60,7 @@ const fold = new Fold({
   },
 })
 const frontier = new TreeFrontier(sha256)
-const transportKeys = keyring.transportKeys('main')
+const transportKeys = [keyring.transportKey('main')]
 
 const spentUs = new Map<string, number>()
 async function stage<T>(name: string, work: () => T | Promise<T>): Promise<T> {

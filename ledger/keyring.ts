@@ -16,10 +16,12 @@ export interface Keyring {
   sync(): Promise<void>
   /** HMAC key for redaction tokens and value hashes of a log. Never changes. */
   tokenKey(logId: string): Uint8Array
-  /** HMAC key for dedup digests of a day. @throws `KEY_DESTROYED` when the window has passed. */
+  /** HMAC key for dedup digests of a day. A day whose key was destroyed has another one then, under which nothing is known. */
   dedupKey(logId: string, day: string): Uint8Array
   destroyDedupKeysBefore(logId: string, day: string): Promise<void>
-  /** X25519 key pair of the bus transport of a log: private key as 32 raw bytes, current one last. */
+  /** The X25519 key pair to seal to on the bus, made at first use. */
+  transportKey(logId: string): TransportKey
+  /** Those that open what is on the bus, current one last. None before {@link transportKey}: whoever names a log that is none makes no key. */
   transportKeys(logId: string): readonly TransportKey[]
   /** Chain key of a numbered source, for checking `source.prev`. */
   sourceChainKey(sourceId: string): Uint8Array | undefined
@@ -27,6 +29,8 @@ export interface Keyring {
   /** Destroys the root key of a subject; its id stays on the erased list, which a restore consults. */
   destroySubject(logId: string, subjectId: string): Promise<void>
   isErased(logId: string, subjectId: string): boolean
+  /** Whether the key of that id is gone on purpose; false for one that was lost, or never was. */
+  wasDestroyed(logId: string, keyId: string): boolean
   close(): Promise<void>
 }
 
@@ -39,6 +43,7 @@ export interface SealingKey {
 
 export interface TransportKey {
   readonly id: string
+  /** 32 raw bytes, like the private key. */
   readonly publicKey: Uint8Array
   readonly privateKey: Uint8Array
 }

@@ -50,7 +50,8 @@ const Header = z.strictObject({
   log: z.string(),
 })
 
-const Sha256Hex = z.string().regex(/^[0-9a-f]{64}$/)
+/** Empty for a record that has no digest: it is not numbered, or has no canonical form. */
+const SentDigest = z.string().regex(/^(?:[0-9a-f]{64})?$/)
 
 /** The fields that nothing downstream can do without; the sequencer validates the others, event by event. */
 const Event = z.looseObject({
@@ -69,7 +70,7 @@ const Batch = z.strictObject({
   firstOrdinal: z.number().int().min(0),
   requestCount: z.number().int().min(0),
   events: z.array(Event).max(maxBatchEvents),
-  sentDigests: z.array(Sha256Hex).max(maxBatchEvents).optional(),
+  sentDigests: z.array(SentDigest).max(maxBatchEvents).optional(),
 })
 
 /** @throws SealtrailError `ENVELOPE_INVALID` when the batch is larger than {@link maxBatchJsonBytes} */

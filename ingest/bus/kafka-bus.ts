@@ -16,7 +16,7 @@ export interface KafkaBusOptions {
   readonly topic?: string
   readonly clientId: string
   readonly groupId: string
-  readonly keyring: Pick<Keyring, 'transportKeys' | 'sync'>
+  readonly keyring: Pick<Keyring, 'transportKey' | 'transportKeys' | 'sync'>
   readonly logger: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
   /** Partitions of the topic, should it have to be made. */
   readonly partitions?: number
@@ -164,10 +164,7 @@ class KafkaBus implements EventBus {
 
   private async append(batch: PackedBatch): Promise<BusPosition> {
     const { options, appender } = this.parts
-    const key = options.keyring.transportKeys(batch.logId).at(-1)
-    if (key === undefined) {
-      throw new SealtrailError('INTERNAL', `log ${batch.logId} has no transport key`)
-    }
+    const key = options.keyring.transportKey(batch.logId)
     // What a lost key sealed would be lost with it.
     await options.keyring.sync()
     const { topic, incarnation, partitions } = this.identity

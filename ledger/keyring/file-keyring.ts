@@ -23,7 +23,7 @@ import {
 } from '../durable-file.ts'
 import type { Keyring, SealingKey, TransportKey } from '../keyring.ts'
 
-/** One line of the journal, before encryption. Later lines win. */
+/** One key, or that one is gone. Later ones win. */
 const Entry = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('subject'),
@@ -43,13 +43,18 @@ const Entry = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('chain'), id: z.string(), key: z.string() }),
 ])
 type Entry = z.infer<typeof Entry>
+/** A line of the file, before encryption: what one sync made durable. */
+const Line = z.union([z.array(Entry), Entry.transform((entry) => [entry])])
 
 const maxCachedKeys = 100_000
 
 /**
- * Keyring in one file, encrypted under the master key: a line a key, AES-256-GCM with the line number as additional
+ * Keyring in one file, encrypted under the master key: a line a sync, AES-256-GCM with the line number as additional
  * data, so that lines cannot be swapped. New keys are appended with one fdatasync for all; destroying keys rewrites
  * the file, so that their bytes are gone from it.
+ *
+ * A last line that a power cut tore was never promised, and is cut: it does not end, or it holds the zeros that a
+ * file system shows where it did not write. Any other line that does not authenticate is damage.
  *
  * @throws SealtrailError `KEYRING_CORRUPT` when a line does not authenticate (also: wrong master key).
  */
@@ -72,6 +77,8 @@ class FileKeyring implements Keyring {
   private readonly entries = new Map<string, Entry>()
   private readonly derived = new Map<string, Uint8Array>()
   private readonly subjectIds = new Map<string, string>()
+  /** By log, in the order in which they were made. */
+  private readonly transport = new Map<string, TransportKey[]>()
   private pending: Entry[] = []
   private lines = 0
   private bytes = 0
@@ -86,17 +93,24 @@ class FileKeyring implements Keyring {
   }
 
   async load(): Promise<void> {
-    if (existsSync(this.path)) {
-      const text = await readFile(this.path, 'utf8')
-      const whole = text.slice(0, text.lastIndexOf('\n') + 1)
-      for (const line of whole.split('\n').slice(0, -1))
-        this.apply(this.decrypt(line, this.lines++))
-      this.bytes = Buffer.byteLength(whole)
-      this.handle = await this.files.open(this.path, 'r+', 0o600)
-    } else {
-      await replaceFile(this.files, this.path, new Uint8Array())
-      this.handle = await this.files.open(this.path, 'r+', 0o600)
+    if (!existsSync(this.path)) await replaceFile(this.files, this.path, new Uint8Array())
+    const bytes = await readFile(this.path)
+    while (this.bytes < bytes.length) {
+      const newline = bytes.indexOf(0x0a, this.bytes)
+      const until = newline < 0 ? bytes.length : newline + 1
+      const line = bytes.subarray(this.bytes, until)
+      if (newline < 0 || (until === bytes.length && line.includes(0))) break
+      for (const entry of this.decrypt(line.toString('latin1').trimEnd(), this.lines)) {
+        this.apply(entry)
+      }
+      this.lines++
+      this.bytes = until
     }
+    this.handle = await this.files.open(this.path, 'r+', 0o600)
+    if (this.bytes === bytes.length) return
+    // The rest of it must not stand behind the next line.
+    await this.handle.truncate(this.bytes)
+    await this.files.sync(this.handle)
   }
 
   sealingKey(logId: string, subjectId: string, day: string): SealingKey {
@@ -158,23 +172,18 @@ class FileKeyring implements Keyring {
     await this.rewrite()
   }
 
+  transportKey(logId: string): TransportKey {
+    const current = this.transportKeys(logId).at(-1)
+    if (current !== undefined) return current
+    const { privateKey } = generateKeyPairSync('x25519')
+    const raw = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32)
+    const made = { logId, id: hex(randomBytes(4)), privateKey: hex(raw) }
+    this.add({ kind: 'transport', ...made })
+    return transportKey(made)
+  }
+
   transportKeys(logId: string): readonly TransportKey[] {
-    const keys = [...this.entries.values()].filter(
-      (entry) => entry.kind === 'transport' && entry.logId === logId,
-    )
-    if (keys.length === 0) {
-      const { privateKey } = generateKeyPairSync('x25519')
-      const raw = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32)
-      const entry: Entry = {
-        kind: 'transport',
-        logId,
-        id: hex(randomBytes(4)),
-        privateKey: hex(raw),
-      }
-      this.add(entry)
-      keys.push(entry)
-    }
-    return keys.flatMap((entry) => (entry.kind === 'transport' ? [transportKey(entry)] : []))
+    return this.transport.get(logId) ?? []
   }
 
   sourceChainKey(sourceId: string): Uint8Array | undefined {
@@ -194,6 +203,10 @@ class FileKeyring implements Keyring {
     this.pending = this.pending.filter((entry) => !(entry.kind === 'subject' && entry.id === id))
     this.derived.clear()
     await this.rewrite()
+  }
+
+  wasDestroyed(logId: string, keyId: string): boolean {
+    return this.isErasedId(logId, keyId.slice(0, keyId.indexOf('.')))
   }
 
   isErased(logId: string, subjectId: string): boolean {
@@ -233,8 +246,11 @@ class FileKeyring implements Keyring {
     switch (entry.kind) {
       case 'subject':
       case 'erased':
-      case 'transport':
         this.entries.set(`${entry.kind}/${entry.logId}/${entry.id}`, entry)
+        return
+      case 'transport':
+        this.entries.set(`transport/${entry.logId}/${entry.id}`, entry)
+        this.transport.set(entry.logId, [...this.transportKeys(entry.logId), transportKey(entry)])
         return
       case 'token':
         this.entries.set(`token/${entry.logId}`, entry)
@@ -251,8 +267,7 @@ class FileKeyring implements Keyring {
     const batch = this.pending
     if (batch.length === 0) return
     this.pending = []
-    const text = batch.map((entry) => `${this.encrypt(entry, this.lines++)}\n`).join('')
-    const bytes = Buffer.from(text)
+    const bytes = Buffer.from(`${this.encrypt(batch, this.lines++)}\n`)
     if (this.handle === undefined)
       throw new SealtrailError('LEDGER_UNAVAILABLE', 'the keyring is closed')
     await writeFully(this.files, this.handle, bytes, this.bytes)
@@ -265,7 +280,7 @@ class FileKeyring implements Keyring {
       this.pending = []
       this.lines = 0
       const text = [...this.entries.values()]
-        .map((entry) => `${this.encrypt(entry, this.lines++)}\n`)
+        .map((entry) => `${this.encrypt([entry], this.lines++)}\n`)
         .join('')
       const bytes = Buffer.from(text)
       await this.handle?.close()
@@ -276,22 +291,22 @@ class FileKeyring implements Keyring {
     return this.turn
   }
 
-  private encrypt(entry: Entry, line: number): string {
+  private encrypt(entries: readonly Entry[], line: number): string {
     const nonce = randomBytes(12)
     const cipher = createCipheriv('aes-256-gcm', this.fileKey, nonce)
     cipher.setAAD(Buffer.from(String(line)))
-    const body = Buffer.concat([cipher.update(JSON.stringify(entry)), cipher.final()])
+    const body = Buffer.concat([cipher.update(JSON.stringify(entries)), cipher.final()])
     return Buffer.concat([nonce, body, cipher.getAuthTag()]).toString('base64')
   }
 
-  private decrypt(line: string, number: number): Entry {
+  private decrypt(line: string, number: number): Entry[] {
     try {
       const bytes = Buffer.from(line, 'base64')
       const decipher = createDecipheriv('aes-256-gcm', this.fileKey, bytes.subarray(0, 12))
       decipher.setAAD(Buffer.from(String(number)))
       decipher.setAuthTag(bytes.subarray(-16))
       const body = Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
-      return Entry.parse(JSON.parse(body.toString('utf8')))
+      return Line.parse(JSON.parse(body.toString('utf8')))
     } catch (cause) {
       throw new SealtrailError(
         'KEYRING_CORRUPT',

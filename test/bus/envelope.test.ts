@@ -106,6 +106,14 @@ describe('a bus envelope', () => {
     )
   })
 
+  test('opens also where some of its records have no digest', () => {
+    const events = [aToolCall(), aToolCall(), aToolCall()]
+    const batch = aBatch({ events, sentDigests: ['cd'.repeat(32), '', 'ef'.repeat(32)] })
+    expect(openEnvelope(sealEnvelope(batch, key), keysOf)).toEqual(batch)
+    const odd = aBatch({ sentDigests: ['cd'] })
+    expect(refusal(() => openEnvelope(sealEnvelope(odd, key), keysOf))).toMatch(/^ENVELOPE_INVALID/)
+  })
+
   test('is refused when any one byte is another, and when any byte is missing or added', () => {
     const sealed = sealEnvelope(aBatch(), key)
     for (let at = 0; at < sealed.length; at++) {

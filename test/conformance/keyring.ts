@@ -48,6 +48,9 @@ export function describeKeyring(
         expect(keyring.isErased('main', 'alice')).toBe(true)
         expect(keyring.isErased('main', 'bob')).toBe(false)
         expect(keyring.openingKey('main', alice.keyId)).toBeUndefined()
+        expect(keyring.wasDestroyed('main', alice.keyId)).toBe(true)
+        expect(keyring.wasDestroyed('main', bob.keyId)).toBe(false)
+        expect(keyring.wasDestroyed('other', alice.keyId)).toBe(false)
         expect(() => keyring.sealingKey('main', 'alice', '2026-11-26')).toThrow(
           expect.objectContaining({ code: 'KEY_DESTROYED' }),
         )
@@ -66,13 +69,24 @@ export function describeKeyring(
         chain: hexOf(keyring.sourceChainKey('s1')),
       })
       await keyring.setSourceChainKey('s1', new Uint8Array(32).fill(9))
+      expect(keyring.transportKeys('main')).toEqual([])
+      const sealing = keyring.transportKey('main')
+      expect(keyring.transportKeys('main')).toEqual([sealing])
       const first = keysNow()
       await keyring.sync()
       await reopen()
       expect(keysNow()).toEqual(first)
       expect(first.transport).toHaveLength(1)
+      expect(keyring.transportKey('main')).toEqual(sealing)
       expect(keyring.sourceChainKey('s2')).toBeUndefined()
       expect(hexOf(keyring.tokenKey('other'))).not.toBe(first.token)
+    })
+
+    test('asking for the keys of a log that is none makes none', async () => {
+      for (let i = 0; i < 10; i++) expect(keyring.transportKeys(`stray-${i}`)).toEqual([])
+      await keyring.sync()
+      await reopen()
+      expect(keyring.transportKeys('stray-0')).toEqual([])
     })
 
     test('dedup keys of days that are over are destroyed', async () => {

@@ -1,10 +1,13 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { type DurableFiles, nodeFiles } from '../../ledger/durable-file.ts'
 import { openFileKeyring } from '../../ledger/keyring/file-keyring.ts'
+import type { Keyring } from '../../ledger/keyring.ts'
 import { openFilePayloadStore } from '../../ledger/payloads/file-payload-store.ts'
 import { openPayload, sealPayload } from '../../ledger/payloads/sealed-payload.ts'
 import { openFileSigner } from '../../ledger/signer/file-signer.ts'
+import { hex } from '../../schemas/bytes.ts'
 import type { Opening } from '../../schemas/leaf/leaf.ts'
 import { describeKeyring } from '../conformance/keyring.ts'
 import { aPayload, describePayloadStore } from '../conformance/payload-store.ts'
@@ -48,23 +51,103 @@ describe('the files of keys', () => {
     })
   })
 
-  test('a line of the keyring that was altered or moved is refused; a torn last line was never promised', async () => {
+  /** A keyring of three lines, and the key that is in each. */
+  async function threeLines(): Promise<{ path: string; file: string; whole: Buffer }> {
     const path = await directory()
     const keyring = await openFileKeyring(path, testMasterKey)
-    for (const subject of ['a', 'b', 'c']) keyring.sealingKey('main', subject, '2026-11-24')
+    for (const subject of ['a', 'b', 'c']) {
+      keyring.sealingKey('main', subject, day)
+      await keyring.sync()
+    }
     await keyring.close()
     const file = join(path, 'keyring')
-    const whole = readFileSync(file, 'utf8')
-    const [first, second, third] = whole.split('\n')
+    return { path, file, whole: readFileSync(file) }
+  }
+  const day = '2026-11-24'
+  const keyOf = (keyring: Keyring, subject: string) =>
+    hex(keyring.sealingKey('main', subject, day).key)
+  const refused = (path: string) =>
+    expect(openFileKeyring(path, testMasterKey)).rejects.toMatchObject({ code: 'KEYRING_CORRUPT' })
+
+  test('a line of the keyring that was altered or moved is refused, the last one too', async () => {
+    const { path, file, whole } = await threeLines()
+    const [first, second, third] = whole.toString().split('\n')
     writeFileSync(file, `${second}\n${first}\n${third}\n`)
-    await expect(openFileKeyring(path, testMasterKey)).rejects.toMatchObject({
-      code: 'KEYRING_CORRUPT',
-    })
-    writeFileSync(file, whole.slice(0, -10))
-    const torn = await openFileKeyring(path, testMasterKey)
-    torn.sealingKey('main', 'd', '2026-11-24')
-    await torn.close()
-    await (await openFileKeyring(path, testMasterKey)).close()
+    await refused(path)
+    writeFileSync(file, `${first}\n${third}\n`)
+    await refused(path)
+    for (const at of [10, whole.length >> 1, whole.length - 10]) {
+      const altered = Buffer.from(whole)
+      altered[at] = altered[at] === 0x41 ? 0x42 : 0x41
+      writeFileSync(file, altered)
+      await refused(path)
+    }
+    // Zeros in the middle stand where something was promised.
+    writeFileSync(file, Buffer.from(whole).fill(0, 20, 60))
+    await refused(path)
+  })
+
+  test('a last line that a power cut tore is cut, wherever it tore, and the next one stands in its place', async () => {
+    const { path, file, whole } = await threeLines()
+    const kept = await openFileKeyring(path, testMasterKey)
+    const keys = [keyOf(kept, 'a'), keyOf(kept, 'b')]
+    await kept.close()
+    const lastLine = whole.lastIndexOf('\n', whole.length - 2) + 1
+    const torn = [
+      whole.subarray(0, whole.length - 10),
+      whole.subarray(0, lastLine + 1),
+      // The head of the line never reached the disk; its tail did, with the newline.
+      Buffer.from(whole).fill(0, lastLine, lastLine + 40),
+      Buffer.from(whole).fill(0, lastLine, whole.length - 1),
+      Buffer.concat([whole.subarray(0, lastLine), Buffer.alloc(5000)]),
+    ]
+    for (const bytes of torn) {
+      writeFileSync(file, bytes)
+      const keyring = await openFileKeyring(path, testMasterKey)
+      const made = keyOf(keyring, 'd')
+      await keyring.close()
+      const again = await openFileKeyring(path, testMasterKey)
+      expect([keyOf(again, 'a'), keyOf(again, 'b'), keyOf(again, 'd')]).toEqual([...keys, made])
+      await again.close()
+    }
+  })
+
+  test('keys that could not be written are not handed on: every later sync fails too', async () => {
+    const path = await directory()
+    let broken = false
+    const files: DurableFiles = {
+      ...nodeFiles,
+      sync: (handle) => (broken ? Promise.reject(new Error('EIO')) : nodeFiles.sync(handle)),
+    }
+    const keyring = await openFileKeyring(path, testMasterKey, files)
+    keyring.sealingKey('main', 'a', day)
+    await keyring.sync()
+    keyring.sealingKey('main', 'b', day)
+    broken = true
+    await expect(keyring.sync()).rejects.toThrow('EIO')
+    broken = false
+    await expect(keyring.sync()).rejects.toThrow('EIO')
+    keyring.sealingKey('main', 'c', day)
+    await expect(keyring.sync()).rejects.toThrow('EIO')
+  })
+
+  test('destroying a key leaves the old file or the new one, whenever it is cut off', async () => {
+    for (const fails of ['sync', 'rename'] as const) {
+      const { path } = await threeLines()
+      const keyring = await openFileKeyring(path, testMasterKey, {
+        ...nodeFiles,
+        [fails]: () => Promise.reject(new Error('power cut')),
+      })
+      const before = keyOf(keyring, 'b')
+      await expect(keyring.destroySubject('main', 'a')).rejects.toThrow('power cut')
+      const again = await openFileKeyring(path, testMasterKey)
+      expect(keyOf(again, 'b')).toBe(before)
+      await again.destroySubject('main', 'a')
+      await again.close()
+      const gone = await openFileKeyring(path, testMasterKey)
+      expect([gone.isErased('main', 'a'), keyOf(gone, 'b')]).toEqual([true, before])
+      await gone.close()
+    }
   })
 
   test('a damaged batch in the middle of a payload file costs itself only, and is never written over', async () => {
