@@ -18,6 +18,8 @@ export interface MappedEvent {
   readonly fields: FieldDraft
   /** What the mapping changed or left out, e.g. `user.id:placeholder`. */
   readonly notes: readonly string[]
+  /** Set when every value of the record stands in `fields`: without notes, the raw record would say it all again. */
+  readonly whole?: true
 }
 
 /** A record that looks like the mapping's own and is not valid: it is kept as rejected. */

@@ -2,6 +2,7 @@ import { internalClasses } from '../../schemas/event/class.ts'
 import { SourceEvent } from '../../schemas/event/event.ts'
 import { type EventField, eventFields, isEventField } from '../../schemas/event/fields.ts'
 import { maxTimestamp, minTimestamp, normaliseTimestamp } from '../../schemas/event/timestamp.ts'
+import { isValidField } from '../../schemas/event/valid-field.ts'
 import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import {
   type FieldDraft,
@@ -33,6 +34,7 @@ export const native: Mapping = {
 function validate(value: JsonObject): readonly MappedEvent[] | MappingRefusal {
   const candidate: Record<string, JsonValue> = { ...value }
   const notes: string[] = []
+  let whole = true
   for (const field of timeFields) {
     const given = candidate[field]
     if (given === undefined) continue
@@ -40,14 +42,27 @@ function validate(value: JsonObject): readonly MappedEvent[] | MappingRefusal {
     if (time === undefined) return { field, reason: 'must be an RFC 3339 time' }
     if (time === minTimestamp) notes.push(`${field}:clamped`)
     candidate[field] = time
+    // The offset that the source wrote stands in no field.
+    if (!/z$/i.test(String(given))) whole = false
   }
-  const parsed = SourceEvent.safeParse(withoutJson(candidate))
-  if (!parsed.success) return refusalOf(parsed.error.issues[0])
-  if (internalClasses.has(parsed.data['event.class'])) {
-    return { field: 'event.class', reason: 'is written by Sealtrail only' }
-  }
+  const refusal = refusalOf(candidate)
+  if (refusal !== undefined) return refusal
   const fields: FieldDraft = { 'source.format': 'native', ...candidate }
-  return [{ fields, notes }]
+  return [{ fields, notes, ...(whole ? { whole } : {}) }]
+}
+
+/** Quick where the event is valid; the schema is asked only for what is wrong with it. */
+function refusalOf(candidate: JsonObject): MappingRefusal | undefined {
+  const { 'event.class': eventClass } = candidate
+  for (const [key, value] of Object.entries(candidate)) {
+    if (isEventField(key) && eventFields[key].setBy === 'source' && isValidField(key, value))
+      continue
+    const parsed = SourceEvent.safeParse(withoutJson(candidate))
+    if (!parsed.success) return describe(parsed.error.issues[0])
+  }
+  return typeof eventClass === 'string' && internalClasses.has(eventClass)
+    ? { field: 'event.class', reason: 'is written by Sealtrail only' }
+    : undefined
 }
 
 /**
@@ -81,7 +96,7 @@ interface Issue {
 }
 
 /** Field and rule. Messages of zod name types, bounds and allowed values, never the value itself. */
-function refusalOf(issue: Issue | undefined): MappingRefusal {
+function describe(issue: Issue | undefined): MappingRefusal {
   if (issue === undefined) return { field: undefined, reason: 'is not a valid event' }
   if (issue.code === 'unrecognized_keys') {
     const field = issue.keys?.[0]

@@ -2,10 +2,12 @@ import { z } from 'zod'
 import type { EventFields } from '../../schemas/event/event.ts'
 import {
   type EventField,
-  eventFieldNames,
   eventFields,
   type FieldSpec,
+  fieldGroup,
+  isEventField,
 } from '../../schemas/event/fields.ts'
+import { isValidField } from '../../schemas/event/valid-field.ts'
 import type { FieldDraft } from '../mappings/mapping.ts'
 
 /** Arguments, result and raw record are kept to this size each, in bytes of UTF-8. */
@@ -32,53 +34,65 @@ const kept: ReadonlySet<string> = new Set([
   'mcp.server.name',
 ])
 
+/** Sizes of values that were measured before, in bytes of JSON. */
+export type MeasuredBytes = ReadonlyMap<unknown, number>
+
 /**
  * Makes an event of a draft: what the schema would refuse is cut or left out field by field, each with a note, so
  * that a record is never lost because of one field.
  */
-export function fitEvent(draft: FieldDraft, notes: readonly string[]): EventFields {
+export function fitEvent(
+  draft: FieldDraft,
+  notes: readonly string[],
+  measured: MeasuredBytes = new Map(),
+): EventFields {
   const taken = [...notes]
-  const fitted = new Map<EventField, unknown>()
-  for (const field of eventFieldNames) {
+  const fitted: Fitted = {}
+  for (const field of Object.keys(draft)) {
+    if (!isEventField(field)) continue
     const value = draft[field]
     if (value === undefined || value === null || value === '') continue
     const fit = fitField(field, value, taken)
-    if (fit !== undefined) fitted.set(field, fit)
+    if (fit !== undefined) fitted[field] = fit
   }
-  fitCapture(fitted, 'gen_ai.tool.call.arguments', 'arguments.size_bytes', 'arguments.capture')
-  fitCapture(fitted, 'gen_ai.tool.call.result', 'result.size_bytes', 'result.capture')
+  const argumentsField = 'gen_ai.tool.call.arguments'
+  fitCapture(fitted, argumentsField, 'arguments.size_bytes', 'arguments.capture', measured)
+  const resultField = 'gen_ai.tool.call.result'
+  fitCapture(fitted, resultField, 'result.size_bytes', 'result.capture', measured)
   fitRaw(fitted, taken)
   fitLeaf(fitted, taken)
   if (taken.length > 0) {
-    fitted.set(
-      'record.notes',
-      [...new Set(taken.map((note) => note.slice(0, 128)))].slice(0, maxNotes),
+    fitted['record.notes'] = [...new Set(taken.map((note) => note.slice(0, 128)))].slice(
+      0,
+      maxNotes,
     )
   }
   return checked(fitted)
 }
 
+type Fitted = { [F in EventField]?: unknown }
+
 /** The cast is safe: every value passed the schema of its field, or was made here to fit it. */
-function checked(fields: ReadonlyMap<EventField, unknown>): EventFields {
-  return Object.fromEntries(fields) as EventFields
+function checked(fields: Fitted): EventFields {
+  return fields as EventFields
 }
 
 function fitField(field: EventField, value: unknown, notes: string[]): unknown {
   const spec: FieldSpec = eventFields[field]
   if (spec.type === 'json') return fitJson(field, value, notes)
   if (field === 'raw.record') return value
-  if (spec.schema.safeParse(value).success) return value
+  if (isValidField(field, value)) return value
   const longest = maxLength(spec.schema)
   if (typeof value === 'string' && longest !== undefined && value.length > longest) {
     const cut = cutText(value, longest)
-    if (spec.schema.safeParse(cut).success) {
+    if (isValidField(field, cut)) {
       notes.push(`${field}:cut`)
       return cut
     }
   }
   if (spec.type === 'list' && Array.isArray(value)) {
-    const valid = value.filter((entry) => spec.schema.safeParse([entry]).success).slice(0, 256)
-    if (spec.schema.safeParse(valid).success) {
+    const valid = value.filter((entry) => isValidField(field, [entry])).slice(0, 256)
+    if (isValidField(field, valid)) {
       notes.push(`${field}:cut`)
       return valid
     }
@@ -101,23 +115,23 @@ function fitJson(field: EventField, value: unknown, notes: string[]): unknown {
 }
 
 function fitCapture(
-  fields: Map<EventField, unknown>,
+  fields: Fitted,
   content: 'gen_ai.tool.call.arguments' | 'gen_ai.tool.call.result',
-  size: EventField,
-  capture: EventField,
+  size: 'arguments.size_bytes' | 'result.size_bytes',
+  capture: 'arguments.capture' | 'result.capture',
+  measured: MeasuredBytes,
 ): void {
-  const value = fields.get(content)
+  const value = fields[content]
   if (value === undefined) return
-  const text = JSON.stringify(value)
-  const sizeBytes = byteLength(text)
-  if (!fields.has(size)) fields.set(size, sizeBytes)
+  const sizeBytes = measured.get(value) ?? byteLength(JSON.stringify(value))
+  fields[size] ??= sizeBytes
   if (sizeBytes <= maxCaptureBytes) {
-    if (!fields.has(capture) || fields.get(capture) === 'absent') fields.set(capture, 'full')
+    if (fields[capture] === undefined || fields[capture] === 'absent') fields[capture] = 'full'
     return
   }
   // Cut JSON is no JSON: its beginning is kept as a string.
-  fields.set(content, cutJson(text))
-  fields.set(capture, 'truncated')
+  fields[content] = cutJson(JSON.stringify(value))
+  fields[capture] = 'truncated'
 }
 
 function cutJson(text: string): string {
@@ -130,43 +144,45 @@ function cutJson(text: string): string {
   return cut
 }
 
-function fitRaw(fields: Map<EventField, unknown>, notes: string[]): void {
-  const raw = fields.get('raw.record')
+function fitRaw(fields: Fitted, notes: string[]): void {
+  const raw = fields['raw.record']
   if (typeof raw !== 'string') return
   if (byteLength(raw) <= maxCaptureBytes) return
   let cut = cutText(raw, maxCaptureBytes)
   while (byteLength(cut) > maxCaptureBytes) cut = cutText(cut, Math.floor(cut.length * 0.9))
   // Base64 is read in groups of four.
-  if (fields.get('raw.encoding') === 'base64') cut = cut.slice(0, cut.length - (cut.length % 4))
-  fields.set('raw.record', cut)
+  if (fields['raw.encoding'] === 'base64') cut = cut.slice(0, cut.length - (cut.length % 4))
+  fields['raw.record'] = cut
   notes.push('raw.record:cut')
 }
 
 /** Gives up the longest clear fields that the event can do without until the rest has room in a leaf. */
-function fitLeaf(fields: Map<EventField, unknown>, notes: string[]): void {
+function fitLeaf(fields: Fitted, notes: string[]): void {
   if (roughClearBytes(fields) < maxClearBytes) return
-  const clear = [...fields]
-    .filter(([field]) => eventFields[field].group === 'clear')
-    .map(([field, value]) => ({
+  const clear = Object.keys(fields)
+    .filter(isEventField)
+    .filter((field) => fieldGroup(field) === 'clear')
+    .map((field) => ({
       field,
-      bytes: byteLength(JSON.stringify(value)) + field.length + 4,
+      bytes: byteLength(JSON.stringify(fields[field])) + field.length + 4,
     }))
   let total = clear.reduce((sum, { bytes }) => sum + bytes, 0)
   if (total <= maxClearBytes) return
   for (const { field, bytes } of clear.sort((a, b) => b.bytes - a.bytes)) {
     if (total <= maxClearBytes) return
     if (kept.has(field)) continue
-    fields.delete(field)
+    delete fields[field]
     total -= bytes
     notes.push(`${field}:no_room`)
   }
 }
 
 /** Never less than the clear fields take: most events are far from the bound, and need no exact figure. */
-function roughClearBytes(fields: ReadonlyMap<EventField, unknown>): number {
+function roughClearBytes(fields: Fitted): number {
   let bytes = 0
-  for (const [field, value] of fields) {
-    if (eventFields[field].group !== 'clear') continue
+  for (const field of Object.keys(fields)) {
+    if (!isEventField(field) || fieldGroup(field) !== 'clear') continue
+    const value = fields[field]
     // Escaped, a UTF-16 unit takes at most six bytes.
     bytes += field.length + 32
     if (typeof value === 'string') bytes += 6 * value.length

@@ -1,4 +1,7 @@
+import type { ObservedEvent } from '../../schemas/event/event.ts'
+import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { maxBatchBytes, maxBatchEvents, type PackedBatch } from '../bus/event-bus.ts'
+import { jsonBytes } from './json-bytes.ts'
 import type { ReceivedRequest } from './receive.ts'
 
 export interface PackTarget {
@@ -13,7 +16,7 @@ export function packEvents(request: ReceivedRequest, target: PackTarget): Packed
   let from = 0
   let bytes = 0
   for (const [i, event] of request.events.entries()) {
-    const size = Buffer.byteLength(JSON.stringify(event)) + 1
+    const size = jsonBytes(asJson(event)) + 1
     if (i > from && (i - from >= maxBatchEvents || bytes + size > maxBatchBytes)) {
       batches.push(batchOf(request, target, from, i))
       from = i
@@ -43,4 +46,9 @@ function batchOf(
       ? {}
       : { sentDigests: request.sentDigests.slice(from, until) }),
   }
+}
+
+/** The cast is safe: every field of an event is JSON or absent. */
+function asJson(event: ObservedEvent): JsonValue {
+  return event as unknown as JsonValue
 }

@@ -2,6 +2,7 @@ import { hex } from '../../schemas/bytes.ts'
 import type { ErrorCode } from '../../schemas/errors.ts'
 import type { ObservedEvent } from '../../schemas/event/event.ts'
 import {
+  isTimestamp,
   normaliseTimestamp,
   type Timestamp,
   timestampFromMs,
@@ -27,6 +28,7 @@ import { leftoverAttributes, otlpBaseFields } from '../mappings/otlp-fields.ts'
 import { wellFormed } from '../mappings/read-value.ts'
 import type { Redactor } from '../redaction/redactor.ts'
 import { byteLength, fitEvent } from './fit-event.ts'
+import { jsonBytes } from './json-bytes.ts'
 import type { ReadableRecord, ReceivedRecord, UnreadableRecord } from './received-record.ts'
 import { hasUnsafeInteger, jsonDepth } from './scan-json.ts'
 
@@ -200,17 +202,35 @@ function finish(
     ...event.fields,
     'record.disposition': 'mapped',
     'mapping.id': mappingId,
-    ...rawFields(event.fields, record.text),
   }
-  return complete(draft, notes, context)
+  if (event.whole === true && notes.length === 0 && !hasRaw(event.fields)) {
+    const sizeBytes = byteLength(record.text)
+    const made = complete({ ...draft, 'raw.size_bytes': sizeBytes }, notes, context)
+    if (isWhole(made)) return made
+  }
+  return complete({ ...draft, ...rawFields(event.fields, record.text) }, notes, context)
+}
+
+/** True when nothing of the draft was cut or left out. */
+function isWhole(event: ObservedEvent): boolean {
+  return (
+    event['record.notes'] === undefined &&
+    event['arguments.capture'] !== 'truncated' &&
+    event['result.capture'] !== 'truncated'
+  )
+}
+
+function hasRaw(fields: FieldDraft): boolean {
+  return typeof fields['raw.record'] === 'string' && fields['raw.record'] !== ''
 }
 
 /** A collector may send the message that it saw as `raw.record`; else the record itself is the raw one. */
 function rawFields(fields: FieldDraft, text: string): FieldDraft {
-  return typeof fields['raw.record'] === 'string' && fields['raw.record'] !== ''
+  const raw = fields['raw.record']
+  return typeof raw === 'string' && raw !== ''
     ? {
-        'raw.record': fields['raw.record'],
-        'raw.size_bytes': fields['raw.size_bytes'] ?? byteLength(fields['raw.record']),
+        'raw.record': raw,
+        'raw.size_bytes': fields['raw.size_bytes'] ?? byteLength(raw),
         'raw.encoding': fields['raw.encoding'] ?? 'utf8',
       }
     : { 'raw.record': text, 'raw.size_bytes': byteLength(text), 'raw.encoding': 'utf8' }
@@ -299,7 +319,7 @@ function reasonText({ code, field, reason }: Omit<RecordProblem, 'record'>): str
   return `${code}: ${field === undefined ? '' : `${field} `}${reason}`.slice(0, maxReason)
 }
 
-/** What every event carries, then redaction, then the bounds of the schema. */
+/** What every event carries, then redaction, then the bounds of the schema. Full sizes are those before redaction. */
 function complete(
   draft: FieldDraft,
   notes: readonly string[],
@@ -308,35 +328,32 @@ function complete(
   const allNotes = [...notes]
   const observed = timestampFromMs(context.nowMs)
   const occurred = occurredTime(draft['time.occurred'], context.nowMs, allNotes)
-  const sized = withSizes(draft)
-  const redacted = context.redactor.redactEvent(draftAsEvent(sized))
-  const fitted = fitEvent(
-    {
-      ...redacted,
-      'source.format': redacted['source.format'] ?? context.format,
-      'source.id': context.sourceId,
-      'time.observed': redacted['time.observed'] ?? observed,
-      'time.occurred': occurred ?? observed,
-      'time.source': occurred === undefined ? 'inferred' : (redacted['time.source'] ?? 'source'),
-    },
-    allNotes,
-  )
-  return asObserved(fitted)
+  const measured = new Map<unknown, number>()
+  const sized = {
+    ...draft,
+    'arguments.size_bytes':
+      draft['arguments.size_bytes'] ?? measure(draft['gen_ai.tool.call.arguments'], measured),
+    'result.size_bytes':
+      draft['result.size_bytes'] ?? measure(draft['gen_ai.tool.call.result'], measured),
+    'source.format': draft['source.format'] ?? context.format,
+    'source.id': context.sourceId,
+    'time.observed': validTime(draft['time.observed']) ?? observed,
+    'time.occurred': occurred ?? observed,
+    'time.source': occurred === undefined ? 'inferred' : (draft['time.source'] ?? 'source'),
+  }
+  return asObserved(fitEvent(context.redactor.redactEvent(draftAsEvent(sized)), allNotes, measured))
 }
 
-/** Full sizes are those before redaction. */
-function withSizes(draft: FieldDraft): FieldDraft {
-  const args = draft['gen_ai.tool.call.arguments']
-  const result = draft['gen_ai.tool.call.result']
-  return {
-    ...draft,
-    ...(args === undefined || draft['arguments.size_bytes'] !== undefined
-      ? {}
-      : { 'arguments.size_bytes': byteLength(JSON.stringify(args)) }),
-    ...(result === undefined || draft['result.size_bytes'] !== undefined
-      ? {}
-      : { 'result.size_bytes': byteLength(JSON.stringify(result)) }),
-  }
+function validTime(value: unknown): Timestamp | undefined {
+  return typeof value === 'string' && isTimestamp(value) ? value : undefined
+}
+
+/** Fields of a draft come out of a JSON parser. */
+function measure(value: unknown, measured: Map<unknown, number>): number | undefined {
+  if (value === undefined) return undefined
+  const bytes = jsonBytes(value as JsonValue)
+  measured.set(value, bytes)
+  return bytes
 }
 
 /** The cast is safe: the redactor walks any values, and `fitEvent` checks every field afterwards. */

@@ -40,6 +40,7 @@ const notScanned: ReadonlySet<string> = new Set([
   'record.disposition',
   'record.notes',
   'redactions',
+  'source.id',
   'time.occurred',
   'time.observed',
   'time.recorded',

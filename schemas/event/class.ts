@@ -30,7 +30,7 @@ export const EventClass = z.enum([
 export type EventClass = z.infer<typeof EventClass>
 
 /** Classes that only Sealtrail itself may write; a source that sends one is refused. */
-export const internalClasses: ReadonlySet<EventClass> = new Set([
+export const internalClasses: ReadonlySet<string> = new Set<EventClass>([
   'finding',
   'incident',
   'admin',

@@ -14,7 +14,7 @@ export const minTimestamp: Timestamp = '1970-01-01T00:00:00.000000000Z'
 export const maxTimestamp: Timestamp = '2262-01-01T00:00:00.000000000Z'
 
 export function isTimestamp(value: string): boolean {
-  return canonical.test(value) && !Number.isNaN(Date.parse(`${value.slice(0, 23)}Z`))
+  return canonical.test(value) && isDateTime(value)
 }
 
 /** Canonical form of an RFC 3339 string with any offset; undefined when it is none or out of range. */
@@ -22,11 +22,40 @@ export function normaliseTimestamp(value: string): Timestamp | undefined {
   const match = rfc3339.exec(value)
   if (!match) return undefined
   const [, year, month, day, hour, minute, second, fraction = '', offset = 'Z'] = match
-  const base = `${year}-${month}-${day}T${hour}:${minute}:${second === '60' ? '59' : second}`
-  const ms = Date.parse(`${base}${offset.toUpperCase()}`)
-  if (Number.isNaN(ms)) return undefined
-  const normal = `${new Date(ms).toISOString().slice(0, 19)}.${fraction.padEnd(9, '0')}Z`
+  const local = `${year}-${month}-${day}T${hour}:${minute}:${second === '60' ? '59' : second}`
+  const utc = offset === 'Z' || offset === 'z' ? local : shifted(local, offset)
+  if (utc === undefined || !isDateTime(utc)) return undefined
+  const normal = `${utc}.${fraction.padEnd(9, '0')}Z`
   return normal >= minTimestamp && normal < maxTimestamp ? normal : undefined
+}
+
+/** The same instant in UTC. */
+function shifted(local: string, offset: string): string | undefined {
+  const ms = Date.parse(`${local}${offset}`)
+  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString().slice(0, 19)
+}
+
+/** True when `YYYY-MM-DDThh:mm:ss` names a time of the Gregorian calendar; the shape was checked before. */
+function isDateTime(text: string): boolean {
+  const day = twoDigits(text, 8)
+  return (
+    day >= 1 &&
+    day <= daysInMonth(twoDigits(text, 0) * 100 + twoDigits(text, 2), twoDigits(text, 5)) &&
+    twoDigits(text, 11) < 24 &&
+    twoDigits(text, 14) < 60 &&
+    twoDigits(text, 17) < 60
+  )
+}
+
+function twoDigits(text: string, at: number): number {
+  return text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 0x30 * 11
+}
+
+/** 0 for what is no month. */
+function daysInMonth(year: number, month: number): number {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
+  if (month < 1 || month > 12) return 0
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
 }
 
 /** Canonical form of Unix time in milliseconds (fractions are kept to a microsecond). */

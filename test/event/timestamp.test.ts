@@ -29,8 +29,24 @@ describe('canonical timestamps', () => {
     expect(timestampFromUnixNano('1785600000000000001')).toBe('2026-08-01T16:00:00.000000001Z')
   })
 
+  test('every day of the calendar is one, and no other', () => {
+    for (const year of [1970, 1999, 2000, 2024, 2025, 2026, 2100, 2200]) {
+      for (let month = 0; month <= 13; month++) {
+        for (let day = 0; day <= 32; day++) {
+          const date = `${year}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`
+          const real = new Date(Date.UTC(year, month - 1, day)).toISOString().slice(0, 10) === date
+          expect(isTimestamp(`${date}T23:59:59.000000000Z`), date).toBe(real)
+          expect(normaliseTimestamp(`${date}T00:00:60Z`) !== undefined, date).toBe(real)
+        }
+      }
+    }
+  })
+
   test.each([
     '',
+    '2026-11-24T24:00:00Z',
+    '2026-11-24T23:60:00Z',
+    '2026-02-30T00:00:00Z',
     '2026-11-24',
     '2026-13-01T00:00:00Z',
     '1969-12-31T23:59:59Z',

@@ -27,6 +27,31 @@ function post(
 }
 
 describe('POST /v1/events', () => {
+  it('keeps the raw record where the event does not say all of it, and only there', async () => {
+    const server = startRecordingServer()
+    const raw = async (record: object | string) => {
+      const text = typeof record === 'string' ? record : JSON.stringify(record)
+      const from = server.events().length
+      await post(server, text)
+      return { text, event: server.events()[from] }
+    }
+    const toolCall = { 'event.class': 'tool_call', 'gen_ai.tool.name': 'a' }
+    const whole = await raw({ ...toolCall, 'time.occurred': '2026-11-24T13:00:00Z' })
+    expect(whole.event).toMatchObject({ 'raw.size_bytes': whole.text.length })
+    expect(whole.event).not.toHaveProperty('raw.record')
+    const wideScopes = Array.from({ length: 250 }, (_, i) => `${'s'.repeat(60)}${i}`)
+    for (const record of [
+      { ...toolCall, 'time.occurred': '2026-11-24T15:00:00+02:00' },
+      { ...toolCall, 'time.occurred': '2199-01-01T00:00:00Z' },
+      { ...toolCall, 'gen_ai.tool.call.arguments': 'x'.repeat(200_000) },
+      { ...toolCall, 'auth.scopes.granted': wideScopes },
+      '{"event.class":"tool_call","gen_ai.tool.call.arguments":{"id":12345678901234567890}}',
+    ]) {
+      const { text, event } = await raw(record)
+      expect(event?.['raw.record']).toBe(text.slice(0, 131_072))
+    }
+  })
+
   it('maps one object, a list and NDJSON alike and answers with a receipt', async () => {
     const server = startRecordingServer()
     const one = await post(server, JSON.stringify(call))
