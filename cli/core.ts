@@ -60,7 +60,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   const masterKey = await loadMasterKey(paths.keyring, configuration.masterKeyFile)
   const clock = () => Date.now()
   const storage = await openFileStorage(paths.ledger, {
-    onRepair: (message) => logger.warn({ repair: message }, 'ledger repaired'),
+    onTear: (message) => logger.warn({ torn: message }, 'cut what was never acknowledged'),
   })
   const payloads = await openFilePayloadStore(paths.payloads)
   const keyring = await openFileKeyring(paths.keyring, masterKey)

@@ -64,7 +64,9 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
   let failed = false
   try {
     const storage = await openFileStorage(paths.ledger, {
-      onRepair: (message) => say(`note: ${message}`),
+      // What is examined must not change, a torn end included.
+      readOnly: true,
+      onTear: (message) => say(`note: ${message} was never acknowledged, and is left out`),
     })
     const payloads = await openFilePayloadStore(paths.payloads)
     const keyring = existsSync(join(paths.keyring, 'keyring'))

@@ -1,5 +1,5 @@
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { SealtrailError } from '../schemas/errors.ts'
 
 /** The few file operations that durability rests on, so that tests can make each fail before or after its effect. */
@@ -46,10 +46,14 @@ export async function writeFully(
   }
 }
 
-/** Creates a directory and makes its name durable. */
+/** Creates a directory with those above it, and makes the names of all that were missing durable. */
 export async function makeDirectory(files: DurableFiles, path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode: 0o700 })
-  if (first !== undefined) await files.syncDirectory(dirname(path))
+  if (first === undefined) return
+  for (let made = resolve(path); ; made = dirname(made)) {
+    await files.syncDirectory(dirname(made))
+    if (made === resolve(first) || made === dirname(made)) return
+  }
 }
 
 /** Replaces a file as a whole: temporary file, fsync, rename, fsync of the directory. */

@@ -14,7 +14,10 @@ import { decodeSegment, encodeSegment } from './segment-codec.ts'
 export interface FileStorageOptions {
   readonly files?: DurableFiles
   readonly rotateBytes?: number
-  readonly onRepair?: (message: string) => void
+  /** For whoever examines a ledger: nothing is created, cut or appended. */
+  readonly readOnly?: boolean
+  /** Told of a torn last frame, which was never acknowledged. It is cut, unless `readOnly`. */
+  readonly onTear?: (message: string) => void
 }
 
 interface StoredLog {
@@ -41,11 +44,16 @@ export async function openFileStorage(
   options: FileStorageOptions = {},
 ): Promise<LedgerStorage> {
   const storage = new FileStorage(directory, options)
-  await makeDirectory(options.files ?? nodeFiles, directory)
-  for (const name of (await readdir(directory)).sort()) {
-    if (existsSync(join(directory, name, 'segments'))) await storage.openLog(name)
+  if (options.readOnly !== true) await makeDirectory(options.files ?? nodeFiles, directory)
+  try {
+    for (const name of (await readdir(directory)).sort()) {
+      if (existsSync(join(directory, name, 'segments'))) await storage.openLog(name)
+    }
+    return storage
+  } catch (error) {
+    await storage.close()
+    throw error
   }
-  return storage
 }
 
 class FileStorage implements LedgerStorage {
@@ -61,7 +69,11 @@ class FileStorage implements LedgerStorage {
   openLog(logId: string): Promise<StoredLog> {
     let log = this.logs.get(logId)
     if (log === undefined) {
-      log = this.load(checkLogId(logId))
+      log = this.load(checkLogId(logId)).catch((error: unknown) => {
+        // A disk that answers again must not need a restart.
+        this.logs.delete(logId)
+        throw error
+      })
       this.logs.set(logId, log)
     }
     return log
@@ -137,7 +149,7 @@ class FileStorage implements LedgerStorage {
     const log = await this.known(logId)
     const place = log?.checkpointPlaces.get(size)
     if (log === undefined || place === undefined) return undefined
-    const { note } = splitCheckpoint(await log.checkpoints.read(place))
+    const { note } = splitCheckpoint(logId, await log.checkpoints.read(place))
     return note
   }
 
@@ -167,44 +179,76 @@ class FileStorage implements LedgerStorage {
   private async segmentAt(logId: string, log: StoredLog, at: number): Promise<Segment> {
     const place = log.places[at]
     if (place === undefined) throw corrupt(logId, log.fromIndexes[at] ?? -1, 'is missing')
-    const segment = decodeSegment(await log.segments.read(place))
+    const segment = decodeSegmentAt(
+      logId,
+      log.fromIndexes[at] ?? -1,
+      await log.segments.read(place),
+    )
     if (segment.fromIndex !== log.fromIndexes[at])
       throw corrupt(logId, segment.fromIndex, 'is misplaced')
     return segment
   }
 
   private async load(logId: string): Promise<StoredLog> {
+    const onTear = this.options.onTear ?? (() => undefined)
     const frames = {
       files: this.options.files ?? nodeFiles,
       rotateBytes: this.options.rotateBytes ?? 64 * 1024 * 1024,
-      onRepair: this.options.onRepair ?? (() => undefined),
+      readOnly: this.options.readOnly ?? false,
+      onTear,
     }
-    const fromIndexes: number[] = []
-    const places: FramePlace[] = []
-    let size = 0
-    const segments = await FrameLog.open(
-      join(this.directory, logId, 'segments'),
-      frames,
-      (place, content) => {
-        const segment = decodeSegment(content)
-        if (segment.fromIndex !== size)
-          throw corrupt(logId, segment.fromIndex, `does not follow ${size}`)
-        fromIndexes.push(segment.fromIndex)
-        places.push(place)
-        size = segment.nextIndex
-      },
-    )
+    // The checkpoints first: what one of them covers was promised, and is never taken for torn.
     const checkpointPlaces = new Map<number, FramePlace>()
     const checkpointSizes: number[] = []
     const checkpoints = await FrameLog.open(
       join(this.directory, logId, 'checkpoints'),
       frames,
       (place, content) => {
-        const { size: checkpointSize } = splitCheckpoint(content)
+        const { size: checkpointSize } = splitCheckpoint(logId, content)
+        const newest = checkpointSizes.at(-1) ?? 0
+        if (checkpointSize <= newest) {
+          throw new SealtrailError(
+            'LEDGER_CORRUPT',
+            `log ${logId}: a checkpoint of size ${checkpointSize} stands behind one of size ${newest}`,
+          )
+        }
         checkpointPlaces.set(checkpointSize, place)
         checkpointSizes.push(checkpointSize)
       },
     )
+    const fromIndexes: number[] = []
+    const places: FramePlace[] = []
+    let size = 0
+    const segments = await FrameLog.open(
+      join(this.directory, logId, 'segments'),
+      {
+        ...frames,
+        onTear: (message) => {
+          const promised = checkpointSizes.at(-1) ?? 0
+          if (size < promised) {
+            throw new SealtrailError(
+              'LEDGER_CORRUPT',
+              `${message}, and a checkpoint covers ${promised} leaves: what is damaged was promised`,
+              {
+                hint: 'Restore the file from a backup; run sealtrail verify to see what it holds.',
+              },
+            )
+          }
+          onTear(message)
+        },
+      },
+      (place, content) => {
+        const segment = decodeSegmentAt(logId, size, content)
+        if (segment.fromIndex !== size)
+          throw corrupt(logId, segment.fromIndex, `does not follow ${size}`)
+        fromIndexes.push(segment.fromIndex)
+        places.push(place)
+        size = segment.nextIndex
+      },
+    ).catch(async (error: unknown) => {
+      await checkpoints.close()
+      throw error
+    })
     return {
       segments,
       checkpoints,
@@ -215,6 +259,19 @@ class FileStorage implements LedgerStorage {
       size,
       pendingFrom: size,
     }
+  }
+}
+
+/** Names the segment that does not decode, although its checksum is right. */
+function decodeSegmentAt(logId: string, fromIndex: number, content: Uint8Array): Segment {
+  try {
+    return decodeSegment(content)
+  } catch (cause) {
+    throw new SealtrailError(
+      'LEDGER_CORRUPT',
+      `log ${logId}: segment ${fromIndex} cannot be decoded`,
+      { cause },
+    )
   }
 }
 
@@ -230,15 +287,22 @@ function segmentHolding(fromIndexes: readonly number[], index: number): number {
   return low - 1
 }
 
-function splitCheckpoint(content: Uint8Array): { size: number; note: string } {
-  const text = fromUtf8Strict(content)
-  const newline = text.indexOf('\n')
-  const size = /^\{"size":(\d+)\}$/.exec(text.slice(0, newline))?.[1]
-  const note = text.slice(newline + 1)
-  if (size === undefined || readCheckpoint(note).size !== Number(size)) {
-    throw new SealtrailError('LEDGER_CORRUPT', 'a stored checkpoint is damaged')
+function splitCheckpoint(logId: string, content: Uint8Array): { size: number; note: string } {
+  try {
+    const text = fromUtf8Strict(content)
+    const newline = text.indexOf('\n')
+    const size = Number(/^\{"size":(\d+)\}$/.exec(text.slice(0, newline))?.[1])
+    const note = text.slice(newline + 1)
+    if (readCheckpoint(note).size !== size) throw new RangeError('its size is another one')
+    return { size, note }
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new SealtrailError(
+      'LEDGER_CORRUPT',
+      `log ${logId}: a stored checkpoint is damaged: ${why}`,
+      { cause },
+    )
   }
-  return { size: Number(size), note }
 }
 
 function corrupt(logId: string, fromIndex: number, what: string): SealtrailError {

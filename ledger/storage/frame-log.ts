@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -16,8 +17,10 @@ export interface FrameLogOptions {
   readonly files: DurableFiles
   /** A file is closed for good when it reaches this size. */
   readonly rotateBytes: number
-  /** Told what a torn last frame was cut to. */
-  readonly onRepair: (message: string) => void
+  /** Nothing is created or cut: what is torn is left out. */
+  readonly readOnly?: boolean
+  /** Told of a torn end before it is cut; throws to keep it, and {@link FrameLog.open} fails with that. */
+  readonly onTear: (message: string) => void
 }
 
 const headerBytes = 8
@@ -25,11 +28,12 @@ const maxFrameBytes = 64 * 1024 * 1024
 const scanChunkBytes = 4 * 1024 * 1024
 
 /**
- * Append-only frames in numbered files: uint32 length, uint32 CRC-32C of the content, content; big-endian. Appends of
- * one turn of the event loop share one write and one fdatasync.
+ * Append-only frames in numbered files: uint32 length, uint32 CRC-32C of the content, content; big-endian. Each frame
+ * is synced before the next one is written.
  *
- * Only a torn last frame of the newest file is repaired (cut): whatever was acknowledged was synced before. Anything
- * else that does not check out refuses to open.
+ * So what stands behind the last whole frame of the newest file is a frame that was never acknowledged: parts of it,
+ * in any order, or the zeros of a file that grew before its data was written. It is cut. Damage before a whole frame
+ * hit what was acknowledged, and refuses to open.
  */
 export class FrameLog {
   private readonly directory: string
@@ -55,20 +59,31 @@ export class FrameLog {
     options: FrameLogOptions,
     onFrame: (place: FramePlace, content: Uint8Array) => void,
   ): Promise<FrameLog> {
-    await makeDirectory(options.files, directory)
+    if (options.readOnly !== true) await makeDirectory(options.files, directory)
     const log = new FrameLog(directory, options)
-    const names = (await readdir(directory)).filter((name) => /^\d{8}\.log$/.test(name)).sort()
-    for (const [number, name] of names.entries()) {
-      if (name !== fileName(number)) {
-        throw new SealtrailError(
-          'LEDGER_CORRUPT',
-          `${join(directory, fileName(number))} is missing`,
-        )
+    const names = (existsSync(directory) ? await readdir(directory) : [])
+      .filter((name) => /^\d{8}\.log$/.test(name))
+      .sort()
+    try {
+      for (const [number, name] of names.entries()) {
+        if (name !== fileName(number)) {
+          throw new SealtrailError(
+            'LEDGER_CORRUPT',
+            `${join(directory, fileName(number))} is missing`,
+          )
+        }
+        await log.scan(number, number === names.length - 1, onFrame)
       }
-      await log.scan(number, number === names.length - 1, onFrame)
+      if (options.readOnly === true) {
+        log.broken = new SealtrailError('LEDGER_UNAVAILABLE', 'the log is open for reading only')
+      } else if (names.length === 0) {
+        await log.addFile()
+      }
+      return log
+    } catch (error) {
+      for (const handle of log.handles) await handle.close()
+      throw error
     }
-    if (names.length === 0) await log.addFile()
-    return log
   }
 
   /** Resolves when the frame is on stable storage. After any failure the log refuses everything. */
@@ -118,13 +133,9 @@ export class FrameLog {
   }
 
   private async flush(): Promise<void> {
-    // Everything that arrives in this turn of the event loop joins the same sync.
-    await new Promise((resolve) => setImmediate(resolve))
-    while (this.waiting.length > 0) {
-      const group = this.waiting
-      this.waiting = []
+    for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) {
       try {
-        await this.write(group)
+        next.done(await this.write(next.bytes))
       } catch (cause) {
         // A failed write or sync leaves pages in an unknown state: never retry, never append again.
         this.broken = new SealtrailError(
@@ -132,30 +143,22 @@ export class FrameLog {
           `writing ${join(this.directory, fileName(this.handles.length - 1))} failed; this process must stop`,
           { cause, hint: 'Check the disk, then start again: what was acknowledged is safe.' },
         )
-        for (const { fail } of [...group, ...this.waiting]) fail(this.broken)
-        this.waiting = []
+        for (const { fail } of [next, ...this.waiting.splice(0)]) fail(this.broken)
       }
     }
     this.flushing = undefined
   }
 
-  private async write(
-    group: readonly { bytes: Uint8Array; done: (place: FramePlace) => void }[],
-  ): Promise<void> {
+  private async write(frame: Uint8Array): Promise<FramePlace> {
     if (this.end >= this.options.rotateBytes) await this.addFile()
     const file = this.handles.length - 1
     const handle = this.handles[file]
     if (handle === undefined) throw new Error('no open file')
-    const bytes =
-      group.length === 1
-        ? (group[0]?.bytes ?? new Uint8Array())
-        : Buffer.concat(group.map((each) => each.bytes))
-    await writeFully(this.options.files, handle, bytes, this.end)
+    await writeFully(this.options.files, handle, frame, this.end)
     await this.options.files.sync(handle)
-    for (const { bytes: frame, done } of group) {
-      done({ file, offset: this.end + headerBytes, length: frame.length - headerBytes })
-      this.end += frame.length
-    }
+    const offset = this.end + headerBytes
+    this.end += frame.length
+    return { file, offset, length: frame.length - headerBytes }
   }
 
   private async addFile(): Promise<void> {
@@ -171,7 +174,7 @@ export class FrameLog {
     onFrame: (place: FramePlace, content: Uint8Array) => void,
   ): Promise<void> {
     const path = join(this.directory, fileName(file))
-    const handle = await this.options.files.open(path, 'r+', 0o600)
+    const handle = await this.options.files.open(path, this.options.readOnly ? 'r' : 'r+', 0o600)
     this.handles.push(handle)
     const size = (await stat(path)).size
     let chunk = new Uint8Array(0)
@@ -195,18 +198,14 @@ export class FrameLog {
         view && length <= maxFrameBytes ? await want(at + headerBytes, length) : undefined
       const whole = content !== undefined && length > 0 && crc32c(content) === sum
       if (!whole) {
-        // A tear is at the very end: the frame reaches beyond the file, or it is the last thing in it.
-        // Some file systems leave zeros where a file grew and its data was not written.
-        const reachesEnd =
-          content === undefined ||
-          at + headerBytes + length === size ||
-          (length === 0 && (await isZero(handle, at, size)))
-        if (!newest || !reachesEnd || (await this.holdsFrameAfter(handle, at, size))) {
+        if (!newest || (await this.holdsFrameAfter(handle, at, size))) {
           throw this.corrupt(file, at, 'a frame is damaged')
         }
-        await handle.truncate(at)
-        await this.options.files.sync(handle)
-        this.options.onRepair(`${path}: cut a torn last frame of ${size - at} bytes at ${at}`)
+        this.options.onTear(`${path} at byte ${at}: a torn last frame of ${size - at} bytes`)
+        if (this.options.readOnly !== true) {
+          await handle.truncate(at)
+          await this.options.files.sync(handle)
+        }
         break
       }
       onFrame({ file, offset: at + headerBytes, length }, content)
@@ -215,10 +214,7 @@ export class FrameLog {
     this.end = at
   }
 
-  /**
-   * Tells a torn tail from a damaged length in the middle: after a tear nothing valid can follow, because frames are
-   * written in order and synced together.
-   */
+  /** Tells damage from a torn end, behind which nothing whole can follow. */
   private async holdsFrameAfter(handle: FileHandle, from: number, size: number): Promise<boolean> {
     const bytes = new Uint8Array(Math.min(size - from, maxFrameBytes + headerBytes))
     await handle.read(bytes, 0, bytes.length, from)
@@ -239,16 +235,6 @@ export class FrameLog {
       { hint: 'Restore the file from a backup; run sealtrail verify to see what it holds.' },
     )
   }
-}
-
-/** True when nothing but zeros stands in [from, until). */
-async function isZero(handle: FileHandle, from: number, until: number): Promise<boolean> {
-  const bytes = new Uint8Array(Math.min(scanChunkBytes, until - from))
-  for (let at = from; at < until; at += bytes.length) {
-    const { bytesRead } = await handle.read(bytes, 0, Math.min(bytes.length, until - at), at)
-    if (bytesRead === 0 || bytes.subarray(0, bytesRead).some((byte) => byte !== 0)) return false
-  }
-  return true
 }
 
 /** Cheap filter before a checksum is computed at every byte: our frames begin with a letter or a brace. */
