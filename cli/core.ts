@@ -147,8 +147,9 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       logId,
       storage,
       payloads,
-      openingKey: (keyId) => keyring.openingKey(logId, keyId),
+      keyring,
       verifierKey: await signer.verifierKey(logId),
+      signed: await signer.lastSigned(logId),
     })
     for (;;) {
       const step = await steps.next()

@@ -5,6 +5,7 @@ import { dataPaths, lockDataDirectory } from '../ledger/data-directory.ts'
 import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
 import { loadMasterKey } from '../ledger/keyring/master-key.ts'
 import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
+import { readLastSigned, signedLogIds } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { type VerifyResult, verifyLog } from '../ledger/verify/verify-log.ts'
 import { VerifyProgress } from '../schemas/api/integrity.ts'
@@ -75,7 +76,11 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
           await loadMasterKey(paths.keyring, process.env.SEALTRAIL_MASTER_KEY_FILE),
         )
       : undefined
-    for (const logId of flags.log === undefined ? await storage.logIds() : [flags.log]) {
+    // A log of which nothing is left but its key is named too.
+    const logIds = [
+      ...new Set([...(await storage.logIds()), ...(await signedLogIds(paths.signer))]),
+    ]
+    for (const logId of flags.log === undefined ? logIds.sort() : [flags.log]) {
       const verifierKey =
         flags.key ?? (await readFile(join(paths.signer, `${logId}.vkey`), 'utf8')).trim()
       const steps = verifyLog({
@@ -83,9 +88,8 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
         storage,
         verifierKey,
         ...(flags.treeOnly ? {} : { payloads }),
-        ...(keyring === undefined
-          ? {}
-          : { openingKey: (keyId: string) => keyring.openingKey(logId, keyId) }),
+        ...(keyring === undefined ? {} : { keyring }),
+        signed: await readLastSigned(paths.signer, logId),
         ...(flags.size === undefined ? {} : { rememberedSize: Number(flags.size) }),
       })
       let result: VerifyResult | undefined
@@ -108,9 +112,9 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
     }
   } catch (error) {
     progress.done()
-    if (!isSealtrailError(error, 'LEDGER_CORRUPT') && !isSealtrailError(error, 'KEYRING_CORRUPT'))
-      throw error
-    say(`BAD ${error.message}`)
+    const names = ['LEDGER_CORRUPT', 'KEYRING_CORRUPT', 'SIGNER_REFUSED'] as const
+    if (!names.some((name) => isSealtrailError(error, name))) throw error
+    say(`BAD ${error instanceof Error ? error.message : String(error)}`)
     failed = true
   } finally {
     unlock()

@@ -40,7 +40,7 @@ export interface LedgerStorage {
   /** Sizes that have a checkpoint, ascending. */
   checkpointSizes(logId: string): Promise<number[]>
 
-  /** Logs that have at least one segment, sorted. */
+  /** Logs that have a segment, or a checkpoint of segments that are gone; sorted. */
   logIds(): Promise<string[]>
 
   close(): Promise<void>

@@ -10,7 +10,7 @@ import {
   sign,
 } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { equal, fromHex, hex } from '../../schemas/bytes.ts'
@@ -45,10 +45,47 @@ export async function openFileSigner(
   await makeDirectory(files, directory)
   const path = join(directory, 'deployment')
   if (!existsSync(path)) {
+    const keys = (await readdir(directory)).filter((name) => name.endsWith('.key'))
+    if (keys.length > 0) {
+      throw new SealtrailError(
+        'SIGNER_REFUSED',
+        `${path} is gone, although keys stand beside it: every log would have another origin`,
+        { hint: 'Restore it: it is the first part of every checkpoint, before the slash.' },
+      )
+    }
     await replaceFile(files, path, Buffer.from(`sealtrail-${hex(randomBytes(8))}\n`))
   }
   const deployment = (await readFile(path, 'utf8')).trim()
   return new FileSigner(directory, deployment, masterKey, files)
+}
+
+/**
+ * What the signer of a directory signed last, read without any key.
+ *
+ * @throws SealtrailError `SIGNER_REFUSED` when the file does not say.
+ */
+export async function readLastSigned(
+  directory: string,
+  logId: string,
+): Promise<{ size: number; root: Uint8Array } | undefined> {
+  const path = join(directory, `${checkLogId(logId)}.signed`)
+  if (!existsSync(path)) return undefined
+  try {
+    const { size, root } = Signed.parse(JSON.parse(await readFile(path, 'utf8')))
+    return { size, root: fromHex(root) }
+  } catch (cause) {
+    throw new SealtrailError('SIGNER_REFUSED', `${path} does not say what was signed last`, {
+      cause,
+      hint: 'Restore it, or take size and root from the newest checkpoint that you hold elsewhere.',
+    })
+  }
+}
+
+/** Logs that the signer of a directory signed. */
+export async function signedLogIds(directory: string): Promise<string[]> {
+  if (!existsSync(directory)) return []
+  const names = (await readdir(directory)).filter((name) => name.endsWith('.signed'))
+  return names.map((name) => name.slice(0, -'.signed'.length)).sort()
 }
 
 class FileSigner implements Signer {
@@ -88,11 +125,8 @@ class FileSigner implements Signer {
     return next
   }
 
-  async lastSigned(logId: string): Promise<{ size: number; root: Uint8Array } | undefined> {
-    const path = join(this.directory, `${checkLogId(logId)}.signed`)
-    if (!existsSync(path)) return undefined
-    const { size, root } = Signed.parse(JSON.parse(await readFile(path, 'utf8')))
-    return { size, root: fromHex(root) }
+  lastSigned(logId: string): Promise<{ size: number; root: Uint8Array } | undefined> {
+    return readLastSigned(this.directory, logId)
   }
 
   async close(): Promise<void> {
@@ -105,7 +139,9 @@ class FileSigner implements Signer {
     root: Uint8Array,
     consistency: readonly Uint8Array[],
   ): Promise<string> {
-    const last = (await this.lastSigned(logId)) ?? { size: 0, root: emptyRoot(sha256) }
+    const { privateKey, publicKey } = await this.key(logId)
+    const last = await this.lastSigned(logId)
+    if (last === undefined) throw refused(logId, 'what was signed last is gone')
     if (size < last.size) {
       throw refused(
         logId,
@@ -124,11 +160,7 @@ class FileSigner implements Signer {
     })
     if (!consistent)
       throw refused(logId, `size ${size} does not continue the signed size ${last.size}`)
-    const { privateKey, publicKey } = await this.key(logId)
-    if (size > last.size) {
-      const state = Buffer.from(JSON.stringify({ size, root: hex(root) }))
-      await replaceFile(this.files, join(this.directory, `${logId}.signed`), state)
-    }
+    if (size > last.size) await this.store(logId, size, root)
     const origin = this.origin(logId)
     return signNote(
       formatCheckpoint({ origin, size, root }),
@@ -141,7 +173,10 @@ class FileSigner implements Signer {
   private key(logId: string): Promise<LogKey> {
     let key = this.keys.get(logId)
     if (key === undefined) {
-      key = this.loadKey(checkLogId(logId))
+      key = this.loadKey(checkLogId(logId)).catch((error: unknown) => {
+        this.keys.delete(logId)
+        throw error
+      })
       this.keys.set(logId, key)
     }
     return key
@@ -149,19 +184,18 @@ class FileSigner implements Signer {
 
   private async loadKey(logId: string): Promise<LogKey> {
     const path = join(this.directory, `${logId}.key`)
+    const signed = await this.lastSigned(logId)
     if (!existsSync(path)) {
-      if ((await this.lastSigned(logId)) !== undefined) {
+      if (signed !== undefined && signed.size > 0) {
         throw refused(logId, 'the signing key is gone although this log was signed before')
       }
+      // From its first moment a key has a state beside it: one without was robbed of it.
+      await this.store(logId, 0, emptyRoot(sha256))
       const { privateKey } = generateKeyPairSync('ed25519')
       const seed = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32)
       await replaceFile(this.files, path, this.wrap(logId, seed))
-      const verifierKey = formatVerifierKey(sha256, this.origin(logId), publicOf(privateKey))
-      await replaceFile(
-        this.files,
-        join(this.directory, `${logId}.vkey`),
-        Buffer.from(`${verifierKey}\n`),
-      )
+    } else if (signed === undefined) {
+      throw refused(logId, 'there is a signing key, and what it signed last is gone')
     }
     const seed = this.unwrap(logId, await readFile(path))
     const privateKey = createPrivateKey({
@@ -169,7 +203,18 @@ class FileSigner implements Signer {
       format: 'der',
       type: 'pkcs8',
     })
-    return { privateKey, publicKey: publicOf(privateKey) }
+    const publicKey = publicOf(privateKey)
+    const vkey = join(this.directory, `${logId}.vkey`)
+    if (!existsSync(vkey)) {
+      const verifierKey = formatVerifierKey(sha256, this.origin(logId), publicKey)
+      await replaceFile(this.files, vkey, Buffer.from(`${verifierKey}\n`))
+    }
+    return { privateKey, publicKey }
+  }
+
+  private store(logId: string, size: number, root: Uint8Array): Promise<void> {
+    const state = Buffer.from(JSON.stringify({ size, root: hex(root) }))
+    return replaceFile(this.files, join(this.directory, `${logId}.signed`), state)
   }
 
   private wrap(logId: string, seed: Uint8Array): Uint8Array {

@@ -47,7 +47,8 @@ export async function openFileStorage(
   if (options.readOnly !== true) await makeDirectory(options.files ?? nodeFiles, directory)
   try {
     for (const name of (await readdir(directory)).sort()) {
-      if (existsSync(join(directory, name, 'segments'))) await storage.openLog(name)
+      const parts = ['segments', 'checkpoints'].map((part) => join(directory, name, part))
+      if (parts.some((part) => existsSync(part))) await storage.openLog(name)
     }
     return storage
   } catch (error) {
@@ -159,7 +160,10 @@ class FileStorage implements LedgerStorage {
 
   async logIds(): Promise<string[]> {
     const ids: string[] = []
-    for (const [logId, log] of this.logs) if ((await log).size > 0) ids.push(logId)
+    for (const [logId, opening] of this.logs) {
+      const log = await opening
+      if (log.size > 0 || log.checkpointSizes.length > 0) ids.push(logId)
+    }
     return ids.sort()
   }
 

@@ -4,6 +4,7 @@ import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { leafHash, TreeFrontier } from '../../schemas/tlog/merkle.ts'
 import { noteVerifier } from '../../schemas/tlog/note.ts'
 import { verifyEd25519 } from '../ed25519.ts'
+import type { Keyring } from '../keyring.ts'
 import { openCommitted } from '../ledger-reader.ts'
 import type { LedgerStorage } from '../ledger-storage.ts'
 import type { PayloadStore } from '../payload-store.ts'
@@ -14,12 +15,14 @@ export interface VerifyLogOptions {
   readonly storage: LedgerStorage
   /** Absent: the tree only. */
   readonly payloads?: PayloadStore
-  /** Opens payloads; absent, or undefined for a key: the ciphertext is checked against its leaf, not opened. */
-  readonly openingKey?: (keyId: string) => Uint8Array | undefined
+  /** Opens payloads; absent: the ciphertext is checked against its leaf, not opened. */
+  readonly keyring?: Pick<Keyring, 'openingKey' | 'wasDestroyed'>
   /** C2SP vkey of the log, from a place that the log's operator cannot rewrite. */
   readonly verifierKey: string
   /** A checkpoint size seen elsewhere: a log that is smaller now was rolled back. */
   readonly rememberedSize?: number
+  /** What the signer of the log signed last: the log must hold it, with that root. */
+  readonly signed?: { readonly size: number; readonly root: Uint8Array } | undefined
 }
 
 export interface VerifyStep {
@@ -47,7 +50,7 @@ const reportEvery = 10_000
 export async function* verifyLog(
   options: VerifyLogOptions,
 ): AsyncGenerator<VerifyStep, VerifyResult> {
-  const { logId, storage, payloads, verifierKey } = options
+  const { logId, storage, payloads, verifierKey, signed } = options
   const verifier = noteVerifier(sha256, verifyEd25519, verifierKey)
   const total = await storage.size(logId)
   const sizes = await storage.checkpointSizes(logId)
@@ -56,6 +59,7 @@ export async function* verifyLog(
   const frontier = new TreeFrontier(sha256)
   let nextCheckpoint = 0
   const reached: { size: number; root: Uint8Array }[] = []
+  let signedRoot: Uint8Array | undefined
   if (options.rememberedSize !== undefined && total < options.rememberedSize) {
     return problem(
       `log ${logId} holds ${total} leaves, and ${options.rememberedSize} were seen before: it was rolled back`,
@@ -79,6 +83,7 @@ export async function* verifyLog(
         else if (found !== 'none' && found !== undefined) counts.payloads++
         frontier.append(leafHash(sha256, leaf))
         counts.treeSize = frontier.size
+        if (frontier.size === signed?.size) signedRoot = frontier.root()
         if (frontier.size === sizes[nextCheckpoint]) {
           reached.push({ size: frontier.size, root: frontier.root() })
           nextCheckpoint++
@@ -109,6 +114,22 @@ export async function* verifyLog(
       `log ${logId}: a checkpoint was signed at size ${beyond}, and the log holds ${frontier.size} leaves: leaves are missing at its end`,
     )
   }
+  if (signed !== undefined && signed.size > frontier.size) {
+    return problem(
+      `log ${logId} holds ${frontier.size} leaves, and its signer signed ${signed.size}: it was rolled back`,
+    )
+  }
+  if (signed !== undefined && signedRoot !== undefined && !equal(signedRoot, signed.root)) {
+    return problem(
+      `log ${logId}: its signer signed another root at size ${signed.size} than the leaves give`,
+    )
+  }
+  const newest = sizes.at(-1) ?? 0
+  if (signed !== undefined && newest > signed.size) {
+    return problem(
+      `log ${logId} has a checkpoint of size ${newest}, and its signer knows of ${signed.size}: the signer was rolled back`,
+    )
+  }
   return { ...counts, firstProblem: undefined }
 }
 
@@ -131,16 +152,19 @@ function checkPayload(
   if (payload === undefined) {
     return `log ${logId}, payload of leaf ${index}: the leaf names a payload, and there is none`
   }
+  const { keyring } = options
+  let lost = false
+  const keyOf = (keyId: string) => {
+    const key = keyring?.openingKey(logId, keyId)
+    lost = key === undefined && keyring !== undefined && !keyring.wasDestroyed(logId, keyId)
+    return key
+  }
   try {
-    const { opened } = openCommitted(
-      logId,
-      index,
-      leaf,
-      payload,
-      options.openingKey ?? (() => undefined),
-    )
+    const { opened } = openCommitted(logId, index, leaf, payload, keyOf)
+    if (lost)
+      return `log ${logId}, payload of leaf ${index}: its key is not in the keyring, and was not destroyed there`
     // A key that is not there does not hide an altered ciphertext: its hash was checked before.
-    return opened === 'full' || options.openingKey === undefined ? true : 'erased'
+    return opened === 'full' || keyring === undefined ? true : 'erased'
   } catch (error) {
     return `log ${logId}, payload of leaf ${index}: ${error instanceof Error ? error.message : String(error)}`
   }

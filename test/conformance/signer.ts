@@ -71,6 +71,16 @@ export function describeSigner(name: string, prepare: () => Promise<() => Promis
       await signer.sign('main', 12, root(12), proof(10, 12))
     })
 
+    test('a key has signed nothing before it signs', async () => {
+      expect(await signer.lastSigned('main')).toBeUndefined()
+      await signer.verifierKey('main')
+      await signer.close()
+      signer = await open()
+      expect((await signer.lastSigned('main'))?.size ?? 0).toBe(0)
+      await signer.sign('main', 4, root(4), [])
+      expect((await signer.lastSigned('main'))?.size).toBe(4)
+    })
+
     test('two requests at once are decided one after the other', async () => {
       const both = await Promise.allSettled([
         signer.sign('main', 8, root(8), []),

@@ -59,8 +59,9 @@ describe('the golden data directory', () => {
         logId,
         storage: ledger.storage,
         payloads: ledger.payloads,
-        openingKey: (keyId) => ledger.keyring.openingKey(logId, keyId),
+        keyring: ledger.keyring,
         verifierKey,
+        signed: await ledger.signer.lastSigned(logId),
       })
       let step = await steps.next()
       while (!step.done) step = await steps.next()

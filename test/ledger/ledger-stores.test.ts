@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type DurableFiles, nodeFiles } from '../../ledger/durable-file.ts'
@@ -148,6 +148,46 @@ describe('the files of keys', () => {
       expect([gone.isErased('main', 'a'), keyOf(gone, 'b')]).toEqual([true, before])
       await gone.close()
     }
+  })
+
+  test('a signer that lost its state, its key or its name signs nothing, and says what is gone', async () => {
+    const root = Buffer.alloc(32, 1)
+    const lost = async (name: string, alter?: string) => {
+      const path = await directory()
+      const signer = await openFileSigner(path, testMasterKey)
+      await signer.sign('main', 3, root, [])
+      await signer.close()
+      if (alter === undefined) rmSync(join(path, name))
+      else writeFileSync(join(path, name), alter)
+      return path
+    }
+    const signing = async (path: string) =>
+      (await openFileSigner(path, testMasterKey)).sign('main', 3, root, [])
+    const cases: [string, string | undefined, string][] = [
+      ['main.signed', undefined, 'what it signed last is gone'],
+      ['main.signed', '{"size":3', 'does not say what was signed last'],
+      ['main.key', undefined, 'the signing key is gone'],
+      ['deployment', undefined, 'every log would have another origin'],
+    ]
+    for (const [name, alter, message] of cases) {
+      await expect(signing(await lost(name, alter))).rejects.toMatchObject({
+        code: 'SIGNER_REFUSED',
+        message: expect.stringContaining(message),
+      })
+    }
+    const robbed = await lost('main.vkey')
+    await signing(robbed)
+    expect(existsSync(join(robbed, 'main.vkey'))).toBe(true)
+  })
+
+  test('a signer whose state is taken away while it runs signs nothing more', async () => {
+    const path = await directory()
+    const signer = await openFileSigner(path, testMasterKey)
+    await signer.sign('main', 3, Buffer.alloc(32, 1), [])
+    rmSync(join(path, 'main.signed'))
+    await expect(signer.sign('main', 2, Buffer.alloc(32, 2), [])).rejects.toMatchObject({
+      code: 'SIGNER_REFUSED',
+    })
   })
 
   test('a damaged batch in the middle of a payload file costs itself only, and is never written over', async () => {

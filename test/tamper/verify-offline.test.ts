@@ -1,6 +1,7 @@
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openFileKeyring } from '../../ledger/keyring/file-keyring.ts'
 import type { Segment } from '../../ledger/segment.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import { openFileStorage } from '../../ledger/storage/file-storage.ts'
@@ -151,17 +152,80 @@ describe('sealtrail verify --offline', () => {
     expect(code).toBe(1)
   })
 
-  test('names a rollback, to whoever saw a larger log', async () => {
+  test('names a rollback by what was signed, and to whoever saw a larger log', async () => {
     const directory = copy()
     await rewrite(
       directory,
       (all) => all.slice(0, -1),
       (sizes) => sizes.slice(0, -1),
     )
+    expect((await verify(directory)).stdout).toMatch(
+      /BAD log main holds 25 leaves, and its signer signed 30: it was rolled back/,
+    )
+    // Whoever can write the signer's state too is caught only from outside.
+    rmSync(join(directory, 'signer/main.signed'))
     expect((await verify(directory)).code).toBe(0)
     const { code, stdout } = await verify(directory, '--size', '30')
     expect(stdout).toMatch(/holds 25 leaves, and 30 were seen before: it was rolled back/)
     expect(code).toBe(1)
+  })
+
+  test('names another history of the same size, by what was signed', async () => {
+    const directory = copy()
+    await rewrite(
+      directory,
+      (all) => withRoots(editLeaf(all)),
+      () => [],
+    )
+    expect((await verify(directory)).stdout).toMatch(
+      /BAD log main: its signer signed another root at size 30 than the leaves give/,
+    )
+  })
+
+  test.each([
+    ['the segments', 'ledger/main/segments', /BAD log main: a checkpoint was signed at size 5/],
+    ['the whole log', 'ledger/main', /BAD log main holds 0 leaves, and its signer signed 30/],
+  ])(
+    'names a log of which %s are gone, also when it is not asked for',
+    async (_name, part, message) => {
+      const directory = copy()
+      rmSync(join(directory, part), { recursive: true })
+      const { code, stdout } = await runSealtrail(['verify', '--offline', '--data', directory])
+      expect(stdout).toMatch(message)
+      expect(code).toBe(1)
+    },
+  )
+
+  test('names a payload whose key was lost; one that was destroyed is erased, and all is well', async () => {
+    const directory = copy()
+    const keyring = await openFileKeyring(join(directory, 'keyring'), testMasterKey)
+    await keyring.destroySubject('main', JSON.stringify(['sub', '', 'u-1']))
+    await keyring.close()
+    const erased = await verify(directory)
+    expect(erased.stdout).toContain('OK  main: 30 leaves, 6 checkpoints, 0 payloads, 30 erased')
+    rmSync(join(directory, 'keyring/keyring'))
+    const empty = await openFileKeyring(join(directory, 'keyring'), testMasterKey)
+    await empty.close()
+    const { code, stdout } = await verify(directory)
+    expect(stdout).toMatch(/BAD log main, payload of leaf 0: its key is not in the keyring/)
+    expect(code).toBe(1)
+  })
+
+  test('changes no file of what it examines', async () => {
+    const directory = copy()
+    const path = join(directory, 'ledger/main/segments/00000000.log')
+    writeFileSync(path, Buffer.concat([readFileSync(path), Buffer.from('torn')]))
+    const files = () =>
+      readdirSync(directory, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name))
+        .sort()
+        .map((name) => [name, hex(sha256(readFileSync(name)))])
+    const before = files()
+    const { code, stdout } = await verify(directory)
+    expect(stdout).toMatch(/00000000\.log at byte \d+: a torn last frame of 4 bytes was never/)
+    expect(code).toBe(0)
+    expect(files()).toEqual(before)
   })
 
   test('names a checkpoint that another key signed', async () => {
