@@ -149,7 +149,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       payloads,
       keyring,
       verifierKey: await signer.verifierKey(logId),
-      signed: await signer.lastSigned(logId),
+      lastSigned: () => signer.lastSigned(logId),
     })
     for (;;) {
       const step = await steps.next()

@@ -89,7 +89,7 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
         verifierKey,
         ...(flags.treeOnly ? {} : { payloads }),
         ...(keyring === undefined ? {} : { keyring }),
-        signed: await readLastSigned(paths.signer, logId),
+        lastSigned: () => readLastSigned(paths.signer, logId),
         ...(flags.size === undefined ? {} : { rememberedSize: Number(flags.size) }),
       })
       let result: VerifyResult | undefined

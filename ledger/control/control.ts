@@ -158,7 +158,9 @@ export class Control {
     const user = this.state.userByName(name)
     const stored = user?.passwordHash ?? (await this.decoyHash) ?? ''
     const matches = await this.parts.passwords.verify(stored, password)
-    return matches && user !== undefined && !user.disabled ? user : undefined
+    // Hashing takes a while: the user may have been disabled, or have another password by now.
+    const now = user === undefined ? undefined : this.state.users.get(user.id)
+    return matches && now?.version === user?.version && now?.disabled === false ? now : undefined
   }
 
   /**

@@ -21,8 +21,11 @@ export interface VerifyLogOptions {
   readonly verifierKey: string
   /** A checkpoint size seen elsewhere: a log that is smaller now was rolled back. */
   readonly rememberedSize?: number
-  /** What the signer of the log signed last: the log must hold it, with that root. */
-  readonly signed?: { readonly size: number; readonly root: Uint8Array } | undefined
+  /**
+   * What the signer of the log signed last: the log must hold it, with that root. Asked between checkpoints and
+   * segments, so that a log which grows meanwhile is not taken for one that was rolled back.
+   */
+  readonly lastSigned?: () => Promise<{ size: number; root: Uint8Array } | undefined>
 }
 
 export interface VerifyStep {
@@ -50,10 +53,11 @@ const reportEvery = 10_000
 export async function* verifyLog(
   options: VerifyLogOptions,
 ): AsyncGenerator<VerifyStep, VerifyResult> {
-  const { logId, storage, payloads, verifierKey, signed } = options
+  const { logId, storage, payloads, verifierKey } = options
   const verifier = noteVerifier(sha256, verifyEd25519, verifierKey)
   const total = await storage.size(logId)
   const sizes = await storage.checkpointSizes(logId)
+  const signed = await options.lastSigned?.()
   const counts = { treeSize: 0, checkpoints: 0, payloads: 0, erased: 0 }
   const problem = (firstProblem: string): VerifyResult => ({ ...counts, firstProblem })
   const frontier = new TreeFrontier(sha256)

@@ -146,6 +146,22 @@ describe('users', () => {
     expect(opened.control.user(user.id)).toMatchObject({ disabled: true, version: 3 })
   })
 
+  test('a user who is disabled, or has another password, while he signs in is not let in', async () => {
+    const user = await admin()
+    let meanwhile: () => Promise<void> = async () => undefined
+    const verify: PasswordHasher['verify'] = async (stored, given) => {
+      const matches = await argon2id.verify(stored, given)
+      await meanwhile()
+      return matches
+    }
+    await reopen({ passwords: { hash: argon2id.hash, verify } })
+    expect(await opened.control.authenticateUser('root', password)).toBeDefined()
+    meanwhile = () => opened.control.setPassword(user.id, 'another long password', 1, 'operator')
+    expect(await opened.control.authenticateUser('root', password)).toBeUndefined()
+    meanwhile = () => opened.control.disableUser(user.id, 2, 'operator')
+    expect(await opened.control.authenticateUser('root', 'another long password')).toBeUndefined()
+  })
+
   test('a wrong expected version and an unknown id are refused, and nothing is written', async () => {
     const user = await admin()
     for (const wrong of [0, 2, -1, Number.NaN]) {
