@@ -36,6 +36,8 @@ const directory = await mkdtemp(join(tmpdir(), 'sealtrail-bench-'))
 const child = spawn(
   process.execPath,
   [
+    // As `npm start` does.
+    '--max-semi-space-size=64',
     fileURLToPath(new URL('../bin/sealtrail.mjs', import.meta.url)),
     'up',
     '--data',

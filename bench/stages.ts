@@ -8,7 +8,7 @@ import { callRate } from '../analytics/detectors/call-rate.ts'
 import { firstScope } from '../analytics/detectors/first-scope.ts'
 import { newArgumentValue } from '../analytics/detectors/new-argument-value.ts'
 import { Fold } from '../analytics/fold/fold.ts'
-import { callColumns, toCallRow, writeRow } from '../analytics/store/event-columns.ts'
+import { writeCall } from '../analytics/store/event-columns.ts'
 import { encodeBatch } from '../analytics/store/leaf-batch.ts'
 import { RowBinaryWriter } from '../analytics/store/row-binary.ts'
 import { openEnvelope, sealEnvelope } from '../ingest/bus/envelope.ts'
@@ -138,8 +138,7 @@ async function round(first: number): Promise<void> {
   })
   await stage('rows of calls', () => {
     const writer = new RowBinaryWriter()
-    for (const { call, sign } of changes)
-      writeRow(writer, callColumns, toCallRow(call, sign, index))
+    for (const { call, sign } of changes) writeCall(writer, call, sign, index)
   })
   await stage('read back, open, check', () => {
     for (const [i, { leaf, payload }] of sealed.entries()) {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallChange } from '../../schemas/call.ts'
+import { InsertPace } from './insert-pace.ts'
 import type { Projector } from './projector.ts'
 
 interface Feed {
@@ -8,6 +9,7 @@ interface Feed {
   from: number
   changes: DatedChange[]
   running: Promise<void> | undefined
+  readonly pace: InsertPace
 }
 
 /** A change with the leaf that caused it. */
@@ -20,6 +22,8 @@ const maxBatchChanges = 10_000
 /** Changes that may wait; about 2 KB each. */
 const maxWaitingChanges = 20_000
 const maxBackoffMs = 5000
+/** While changes gather, how often it is looked whether they are enough for an insert. */
+const longestNapMs = 100
 
 /**
  * Carries call changes of the fold into the columnar store: in order, batched, tried again while the store is away.
@@ -29,6 +33,8 @@ export class CallFeed {
   private readonly projector: Projector
   private readonly onError: (error: Error) => void
   private readonly feeds = new Map<string, Promise<Feed>>()
+  /** Aborted when rows should gather no longer. */
+  private readonly hurry = new AbortController()
   private readonly closing = new AbortController()
 
   constructor(projector: Projector, onError: (error: Error) => void) {
@@ -71,6 +77,7 @@ export class CallFeed {
 
   /** Ends what runs, after the changes that wait were tried for a moment. */
   async close(graceMs = 2000): Promise<void> {
+    this.hurry.abort()
     const settled = Promise.allSettled(
       [...this.feeds.values()].map(async (feed) => (await feed).running),
     )
@@ -90,16 +97,27 @@ export class CallFeed {
 
   private async open(logId: string): Promise<Feed> {
     const cursor = await this.retry(() => this.projector.callsCursor(logId))
-    return { cursor, from: cursor, changes: [], running: undefined }
+    const pace = new InsertPace(() => performance.now())
+    return { cursor, from: cursor, changes: [], running: undefined, pace }
   }
 
   private async run(logId: string, feed: Feed): Promise<void> {
     while (feed.changes.length > 0 && !this.closing.signal.aborted) {
+      await this.linger(feed)
       const dated = feed.changes.splice(0, batchLength(feed.changes))
       const until = (dated.at(-1)?.leafIndex ?? 0) + 1
       const batch = { logId, from: feed.from, until, changes: dated.map(({ change }) => change) }
-      await this.projector.projectCalls(batch, this.closing.signal)
+      await feed.pace.measure(() => this.projector.projectCalls(batch, this.closing.signal))
       feed.from = until
+    }
+  }
+
+  /** Lets changes gather, so that a trickle of calls does not become a trickle of parts. */
+  private async linger(feed: Feed): Promise<void> {
+    while (feed.changes.length < maxBatchChanges && !this.hurry.signal.aborted) {
+      const waitMs = Math.min(feed.pace.dueInMs(), longestNapMs)
+      if (waitMs <= 0) return
+      await sleep(waitMs, undefined, { signal: this.hurry.signal }).catch(() => undefined)
     }
   }
 

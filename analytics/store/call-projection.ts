@@ -1,7 +1,7 @@
 import type { CallChange } from '../../schemas/call.ts'
 import { eventFieldNames, fieldGroup } from '../../schemas/event/fields.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { callColumns, columnOf, columnType, toCallRow, writeRow } from './event-columns.ts'
+import { callColumns, columnOf, columnType, writeCall } from './event-columns.ts'
 import { insertToken, names, writerOf } from './leaf-batch.ts'
 import { insertUntilDone } from './repeated-insert.ts'
 import { RowBinaryWriter } from './row-binary.ts'
@@ -31,7 +31,7 @@ export async function insertCalls(
   const { logId, from, until } = batch
   const buffer = new RowBinaryWriter()
   for (const { call, sign } of batch.changes) {
-    writeRow(buffer, callColumns, toCallRow(call, sign, until - 1))
+    writeCall(buffer, call, sign, until - 1)
   }
   const rows = buffer.written()
   const token = insertToken('calls', epoch, logId, from, until, rows)

@@ -31,10 +31,6 @@ export interface Column {
   readonly absent: number
 }
 
-/** Values of one row, in the order of the columns of its table; undefined for a field that the event has not. */
-export type ObservationRow = readonly (ColumnValue | undefined)[]
-export type CallRow = readonly (ColumnValue | undefined)[]
-
 /** Fields of few different values; the engine keeps a dictionary for them. */
 const lowCardinality: ReadonlySet<EventField> = new Set([
   'event.class',
@@ -167,13 +163,15 @@ const derivedColumns: readonly Column[] = [
   column('search_text', 'String', 'string', zstd),
 ]
 
+/** Columns that `observations` and `calls` share: what the event says, and what is derived from it. */
+export const eventColumns: readonly Column[] = [...fieldColumns, ...derivedColumns]
+
 /** Columns of `observations`: one row a leaf, identified by (log_id, leaf_index). */
 export const observationColumns: readonly Column[] = [
   column('log_id', 'LowCardinality(String)', 'string'),
   column('leaf_index', 'UInt64', 'uint64', rising),
   column('leaf_hash', 'FixedString(32)', 'hash', 'NONE'),
-  ...fieldColumns,
-  ...derivedColumns,
+  ...eventColumns,
 ]
 
 /**
@@ -188,8 +186,7 @@ export const callColumns: readonly Column[] = [
   column('call_version', 'UInt32', 'uint32', zstd),
   column('sign', 'Int8', 'int8', zstd),
   column('observation_indexes', 'Array(UInt64)', 'uint64s', zstd),
-  ...fieldColumns,
-  ...derivedColumns,
+  ...eventColumns,
 ]
 
 /** Fields in the order of their columns; their position there. */
@@ -197,47 +194,30 @@ const rowFields: readonly EventField[] = eventFieldNames.filter((field) => field
 const rowPosition: ReadonlyMap<string, number> = new Map(rowFields.map((field, at) => [field, at]))
 const isJson: readonly boolean[] = rowFields.map((field) => eventFields[field].type === 'json')
 
-/** Row of a leaf, derived from nothing but the leaf. */
-export function toRow(leaf: CommittedLeaf): ObservationRow {
-  const row: (ColumnValue | undefined)[] = [leaf.logId, leaf.index, leaf.leafHash]
-  pushEvent(leaf.event, row)
-  return row
-}
-
-/** Row of a state of a call, added (1) or taken back (-1). */
-export function toCallRow(call: Call, sign: 1 | -1, foldLeafIndex: number): CallRow {
-  const row: (ColumnValue | undefined)[] = [
-    call.logId,
-    call.observations[0] ?? 0,
-    foldLeafIndex,
-    call.callId,
-    call.version,
-    sign,
-    call.observations,
-  ]
-  pushEvent(call.event, row)
-  return row
-}
+/** Values of one event in the order of its columns; undefined for a field that it has not. */
+export type EventRow = readonly (ColumnValue | undefined)[]
 
 const none: readonly string[] = []
 
-function pushEvent(event: RecordedEvent, row: (ColumnValue | undefined)[]): void {
-  const offset = row.length
-  for (let at = 0; at < rowFields.length; at++) row.push(undefined)
+/** What the columns of an event hold, derived from nothing but the event. */
+export function toEventRow(event: RecordedEvent): EventRow {
+  const row: (ColumnValue | undefined)[] = new Array(rowFields.length).fill(undefined)
   // An event has thirty of 130 fields: going through its own ones takes a third of the time.
-  for (const [field, value] of Object.entries(event)) {
+  for (const field of Object.keys(event)) {
     const at = rowPosition.get(field)
+    const value: unknown = event[field as keyof RecordedEvent]
     if (at === undefined || value === undefined) continue
-    row[offset + at] = isJson[at] ? canonicalJson(jsonValue(value)) : scalar(value)
+    row[at] = isJson[at] ? canonicalJson(jsonValue(value)) : scalar(value)
   }
   const present: string[] = event['log.id'] === undefined ? [] : ['log.id']
   for (let at = 0; at < rowFields.length; at++) {
     const field = rowFields[at]
-    if (field !== undefined && row[offset + at] !== undefined) present.push(field)
+    if (field !== undefined && row[at] !== undefined) present.push(field)
   }
   const args = event['gen_ai.tool.call.arguments']
   const flat = args === undefined ? undefined : flattenJson(args)
   row.push(present, flat?.paths ?? none, flat?.values ?? none, searchText(event))
+  return row
 }
 
 /** Fields of type json hold JSON by their schema; canonicalJson refuses anything else. */
@@ -253,17 +233,48 @@ function scalar(value: unknown): ColumnValue {
   return Array.isArray(value) ? value.map(String) : String(value)
 }
 
-/** Appends a row in RowBinary: what is inserted, and what the digest of a row is taken over. */
-export function writeRow(
+/** Appends the row of a leaf in RowBinary: what is inserted, and what the digest of a row is taken over. */
+export function writeObservation(writer: RowBinaryWriter, leaf: CommittedLeaf): void {
+  writer.write('string', leaf.logId)
+  writer.write('uint64', leaf.index)
+  writer.write('hash', leaf.leafHash)
+  writeEvent(writer, leaf.event)
+}
+
+/** Appends the row of a state of a call, added (1) or taken back (-1). */
+export function writeCall(
   writer: RowBinaryWriter,
-  columns: readonly Column[],
-  row: ObservationRow | CallRow,
+  call: Call,
+  sign: 1 | -1,
+  foldLeafIndex: number,
 ): void {
-  for (let at = 0; at < columns.length; at++) {
-    const column = columns[at]
+  writer.write('string', call.logId)
+  writer.write('uint64', call.observations[0] ?? 0)
+  writer.write('uint64', foldLeafIndex)
+  writer.write('string', call.callId)
+  writer.write('uint32', call.version)
+  writer.write('int8', sign)
+  writer.write('uint64s', call.observations)
+  writeEvent(writer, call.event)
+}
+
+/** An observation and the call of which it is the only one hold the same event: it is encoded once. */
+const encodedEvents = new WeakMap<RecordedEvent, Uint8Array>()
+
+function writeEvent(writer: RowBinaryWriter, event: RecordedEvent): void {
+  const known = encodedEvents.get(event)
+  if (known !== undefined) {
+    writer.append(known)
+    return
+  }
+  const from = writer.sizeBytes
+  const row = toEventRow(event)
+  for (let at = 0; at < eventColumns.length; at++) {
+    const column = eventColumns[at]
     if (column === undefined) continue
     const value = row[at]
     if (value === undefined) writer.writeAbsent(column.absent)
     else writer.write(column.kind, value)
   }
+  encodedEvents.set(event, Buffer.from(writer.written(from)))
 }

@@ -3,7 +3,7 @@ import type { CommittedLeaf } from '../../ledger/committed.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import { hex, utf8 } from '../../schemas/bytes.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { type Column, observationColumns, toRow, writeRow } from './event-columns.ts'
+import { type Column, observationColumns, writeObservation } from './event-columns.ts'
 import { insertUntilDone } from './repeated-insert.ts'
 import { RowBinaryWriter } from './row-binary.ts'
 
@@ -44,7 +44,7 @@ export async function encodeBatch(
   const writer = new RowBinaryWriter()
   let count = 0
   for (const leaf of leaves) {
-    writeRow(writer, observationColumns, toRow(leaf))
+    writeObservation(writer, leaf)
     count++
     if (count >= maxBatchRows || writer.sizeBytes >= maxBatchBytes) break
     if (count % rowsATurn === 0) await nextTurn()

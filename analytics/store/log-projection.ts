@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { CommittedLeaf, CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
 import type { ColumnarClient } from './columnar-client.ts'
+import { InsertPace } from './insert-pace.ts'
 import { encodeBatch, insertBatch, maxBatchRows, writerOf } from './leaf-batch.ts'
 import { heldBytes, readRuns } from './leaf-range.ts'
 import { repairPrefix } from './projected-prefix.ts'
@@ -17,8 +18,6 @@ export interface LogProjectionParts {
   readonly budget: { availableBytes: number }
 }
 
-/** A row is visible at most this long after its commit, plus the insert; inserts are never closer together. */
-export const lingerMs = 200
 const firstBackoffMs = 100
 const maxBackoffMs = 5000
 
@@ -45,13 +44,13 @@ export class LogProjection {
   private queue: CommittedLeaf[] = []
   private queueBytes = 0
   private wake: () => void = () => undefined
-  private insertedAtMs: number
+  private readonly pace: InsertPace
   private readonly running: Promise<void>
 
   constructor(logId: string, parts: LogProjectionParts) {
     this.logId = logId
     this.parts = parts
-    this.insertedAtMs = parts.clock() - lingerMs
+    this.pace = new InsertPace(parts.clock)
     this.running = this.run()
   }
 
@@ -159,19 +158,16 @@ export class LogProjection {
 
   /** @returns how many leaves went into the table. */
   private async insert(leaves: readonly CommittedLeaf[]): Promise<number> {
-    const { client, epoch, clock, logger } = this.parts
+    const { client, epoch, logger } = this.parts
     const batch = await encodeBatch(epoch, this.logId, leaves)
     if (batch === undefined) return 0
-    this.insertedAtMs = clock()
     const { signal } = this.closing
-    await insertBatch(client, batch, {
-      signal,
-      onFailure: (error) =>
-        logger.warn(
-          { err: error, logId: this.logId },
-          'an insert into the columnar store is repeated',
-        ),
-    })
+    const onFailure = (error: unknown) =>
+      logger.warn(
+        { err: error, logId: this.logId },
+        'an insert into the columnar store is repeated',
+      )
+    await this.pace.measure(() => insertBatch(client, batch, { signal, onFailure }))
     this.advance(batch.untilIndex)
     return batch.untilIndex - batch.fromIndex
   }
@@ -185,9 +181,8 @@ export class LogProjection {
 
   /** Lets rows gather, so that a trickle of commits does not become a trickle of parts. */
   private async linger(): Promise<void> {
-    const until = this.insertedAtMs + lingerMs
     while (!this.closing.signal.aborted && this.queue.length < maxBatchRows) {
-      const waitMs = until - this.parts.clock()
+      const waitMs = this.pace.dueInMs()
       if (waitMs <= 0) return
       await this.woken(waitMs)
     }

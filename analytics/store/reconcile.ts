@@ -1,9 +1,9 @@
 import { createHash, type Hash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { LedgerReader } from '../../ledger/committed.ts'
+import type { CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
 import { hex } from '../../schemas/bytes.ts'
 import type { ColumnarClient, QueryOptions } from './columnar-client.ts'
-import { type ObservationRow, observationColumns, toRow, writeRow } from './event-columns.ts'
+import { writeObservation } from './event-columns.ts'
 import { observationColumnNames } from './leaf-batch.ts'
 import { blockLeaves } from './projected-prefix.ts'
 import { RowBinaryWriter } from './row-binary.ts'
@@ -42,9 +42,9 @@ export const rowDigestSql = `SHA256(formatRow('RowBinary', ${observationColumnNa
 const rowWriter = new RowBinaryWriter()
 
 /** The digest that the row of a leaf must have. */
-export function rowDigest(row: ObservationRow): Uint8Array {
+export function rowDigest(leaf: CommittedLeaf): Uint8Array {
   rowWriter.clear()
-  writeRow(rowWriter, observationColumns, row)
+  writeObservation(rowWriter, leaf)
   return createHash('sha256').update(rowWriter.written()).digest()
 }
 
@@ -108,7 +108,7 @@ async function expectedBlock(
   for await (const leaves of reader.read(logId, from, until)) {
     signal?.throwIfAborted()
     for (const [at, leaf] of leaves.entries()) {
-      const row = rowDigest(toRow(leaf))
+      const row = rowDigest(leaf)
       rows.set(row, (leaf.index - from) * 32)
       digest.update(row)
       if (at % rowsATurn === rowsATurn - 1) await nextTurn()

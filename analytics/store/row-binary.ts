@@ -52,6 +52,13 @@ export class RowBinaryWriter {
     this.length = 0
   }
 
+  /** Appends what was written before. */
+  append(bytes: Uint8Array): void {
+    this.reserve(bytes.length)
+    this.buffer.set(bytes, this.length)
+    this.length += bytes.length
+  }
+
   write(kind: ColumnKind, value: ColumnValue): void {
     switch (kind) {
       case 'string':

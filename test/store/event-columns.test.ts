@@ -3,9 +3,10 @@ import { expect, test } from 'vitest'
 import {
   columnOf,
   columnType,
+  eventColumns,
   fieldOfColumn,
   observationColumns,
-  toRow,
+  toEventRow,
 } from '../../analytics/store/event-columns.ts'
 import { flattenJson, maxFlattened } from '../../analytics/store/flatten-json.ts'
 import { rowDigest } from '../../analytics/store/reconcile.ts'
@@ -26,9 +27,8 @@ test('every field has one column of its own, and the way back', () => {
 })
 
 test('an empty list is present, an absent one is not', () => {
-  const row = toRow(syntheticLeaf(0, { 'auth.scopes.required': [] }))
-  const value = (name: string) =>
-    row[observationColumns.findIndex((column) => column.name === name)]
+  const row = toEventRow(syntheticLeaf(0, { 'auth.scopes.required': [] }).event)
+  const value = (name: string) => row[eventColumns.findIndex((column) => column.name === name)]
   expect(value('auth_scopes_required')).toEqual([])
   expect(value('auth_scopes_challenged')).toBeUndefined()
   expect(value('present')).toContain('auth.scopes.required')
@@ -55,8 +55,8 @@ test('the order of keys, which the ledger does not keep, changes no digest', () 
   const event = Object.fromEntries(Object.entries(leaf(turned).event).reverse())
   const reversed = { ...straight, event: { ...straight.event, ...event } }
   const other = { ...straight, event: { ...leaf(turned).event } }
-  expect(rowDigest(toRow(reversed))).toEqual(rowDigest(toRow(straight)))
-  expect(rowDigest(toRow(other))).toEqual(rowDigest(toRow(straight)))
+  expect(rowDigest(reversed)).toEqual(rowDigest(straight))
+  expect(rowDigest(other)).toEqual(rowDigest(straight))
 })
 
 test('however large the arguments, the lists stay bounded and of equal length', () => {
