@@ -9,8 +9,11 @@ import { chainStart } from '../../schemas/source-chain.ts'
  * records are in, so that a request cut by a crash continues where it stopped; and of the source's own event id.
  */
 export class DedupState {
-  /** By source and epoch: several collectors with one key each have an epoch of their own, and so has each spool. */
-  private readonly marks = new BoundedMap<Mark>(maxEpochs)
+  /**
+   * By source and epoch: several collectors with one key each have an epoch of their own, and so has each spool. Bounded
+   * by source, so that no source makes another one's epochs forgotten.
+   */
+  private readonly marks = new Map<string, BoundedMap<Mark>>()
   private readonly newest = new Map<string, Mark>()
   private readonly requests: BoundedMap<number>
   private readonly eventIds: BoundedMap<true>
@@ -23,9 +26,7 @@ export class DedupState {
 
   /** High-water mark of an epoch of a numbered source; without one, of the epoch that was heard last. */
   mark(sourceId: string, epoch?: string): Mark | undefined {
-    return epoch === undefined
-      ? this.newest.get(sourceId)
-      : this.marks.get(markKey(sourceId, epoch))
+    return epoch === undefined ? this.newest.get(sourceId) : this.marks.get(sourceId)?.get(epoch)
   }
 
   /** Records of a request that are in, under any of the keyed digests (today's and yesterday's). */
@@ -41,7 +42,9 @@ export class DedupState {
   apply(records: readonly DedupRecord[]): void {
     for (const record of records) {
       if (record.mark !== undefined) {
-        this.marks.set(markKey(record.sourceId, record.mark.epoch), record.mark)
+        const ofSource = this.marks.get(record.sourceId) ?? new BoundedMap<Mark>(maxEpochs)
+        this.marks.set(record.sourceId, ofSource)
+        ofSource.set(record.mark.epoch, record.mark)
         this.newest.set(record.sourceId, record.mark)
       }
       for (const request of record.requests ?? []) {
@@ -58,8 +61,8 @@ export class DedupState {
   }
 }
 
-/** Epochs remembered over all sources, those heard last; about 200 bytes each. */
-const maxEpochs = 100_000
+/** Epochs remembered of a source, those heard last; about 200 bytes each. Sources are as many as keys were made. */
+const maxEpochs = 10_000
 
 interface Mark {
   readonly epoch: string

@@ -177,9 +177,14 @@ export class Sequencer implements LedgerAppender {
     return this.publishing
   }
 
-  /** Puts a tick into every log that had traffic since its last tick: time moves only by leaves. */
+  /**
+   * Puts a tick into every log that had traffic since its last tick: time moves only by leaves. Destroys the keys of
+   * dedup digests that no decision looks at any more.
+   */
   async tick(): Promise<void> {
     for (const log of this.open.values()) {
+      const yesterday = dayOf(Math.max(log.lastRecordedMs, this.parts.clock()) - dayMs)
+      await this.parts.keyring.destroyDedupKeysBefore(log.logId, yesterday)
       if (!log.traffic) continue
       log.traffic = false
       const now = timestampFromMs(this.parts.clock())
@@ -397,9 +402,8 @@ export class Sequencer implements LedgerAppender {
 
   /** Digest under today's key first, then under yesterday's. */
   private keyedDigests(logId: string, text: string, nowMs: number): [string, ...string[]] {
-    return [0, 86_400_000].map((ago) => {
-      const day = new Date(nowMs - ago).toISOString().slice(0, 10)
-      return createHmac('sha256', this.parts.keyring.dedupKey(logId, day))
+    return [0, dayMs].map((ago) => {
+      return createHmac('sha256', this.parts.keyring.dedupKey(logId, dayOf(nowMs - ago)))
         .update(text)
         .digest('hex')
         .slice(0, 32)
@@ -534,6 +538,9 @@ export class Sequencer implements LedgerAppender {
         const hash = leafHash(sha256, leaf)
         log.tree.append(hash)
         log.frontier.append(hash)
+        // Traffic that no tick followed before a restart is owed one.
+        if (contains(leaf, tickMark)) log.traffic = false
+        else if (!contains(leaf, ownMark)) log.traffic = true
       }
       if (!equal(log.frontier.root(), segment.rootAfter)) {
         throw new SealtrailError(
@@ -583,6 +590,13 @@ function takeTurn(queue: Work[]): Work[] {
   return turn
 }
 
+const dayMs = 86_400_000
+
+/** UTC. */
+function dayOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10)
+}
+
 function gapEvent(next: ObservedEvent, missing: number): ObservedEvent {
   const { 'source.epoch': epoch, 'source.seq': seq = 0 } = next
   return {
@@ -620,6 +634,14 @@ function newestPositions(positions: readonly BusPosition[]): BusPosition[] {
 
 function partitionOf(position: BusPosition): string {
   return `${position.topic}/${position.incarnation}/${position.partition}`
+}
+
+/** As canonical JSON writes them: within a value the quotes would stand escaped. */
+const tickMark = Buffer.from('"event.class":"tick"')
+const ownMark = Buffer.from('"source.id":"sealtrail"')
+
+function contains(leaf: Uint8Array, mark: Buffer): boolean {
+  return Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength).includes(mark)
 }
 
 function recordedMsOf(leaf: Uint8Array): number {

@@ -229,6 +229,47 @@ describe('the sequencer', () => {
     })
   })
 
+  test('a source that opens epochs without end makes nobody else forgotten', async () => {
+    const other = (seq: number) => aToolCall({ 'source.epoch': 'e', 'source.seq': seq })
+    await ledger.sequencer.handle([message([other(0), other(1)], { sourceId: 'other' })])
+    for (let i = 0; i < 50; i++) {
+      const epochs = Array.from({ length: 250 }, (_, k) => numbered(0, `${i}-${k}`))
+      await ledger.sequencer.handle([message(epochs)])
+    }
+    const again = message([other(0), other(1)], { sourceId: 'other' })
+    await ledger.sequencer.handle([again])
+    expect(await ledger.sequencer.waitForReceipt(again.position, 10)).toMatchObject({
+      leaves: [],
+      duplicates: 2,
+    })
+  })
+
+  test('the keys of dedup digests die a day after theirs is over, and the digests of yesterday still count', async () => {
+    const first = message([at('a')], { requestDigest: 'same' })
+    await ledger.sequencer.handle([first])
+    const key = hex(ledger.keyring.dedupKey('main', '2026-11-24'))
+    ledger.clock.nowMs += 86_400_000
+    await ledger.sequencer.tick()
+    await ledger.sequencer.handle([message([at('a')], { requestDigest: 'same' })])
+    expect(await paths()).toEqual(['a', ''])
+    expect(hex(ledger.keyring.dedupKey('main', '2026-11-24'))).toBe(key)
+    ledger.clock.nowMs += 86_400_000
+    await ledger.sequencer.tick()
+    expect(hex(ledger.keyring.dedupKey('main', '2026-11-24'))).not.toBe(key)
+  })
+
+  test('traffic that no tick followed before a restart has its tick after it, once', async () => {
+    await ledger.sequencer.append('main', [at('a')])
+    await reopen()
+    await ledger.sequencer.tick()
+    await reopen()
+    await ledger.sequencer.tick()
+    const classes: string[] = []
+    for await (const leaves of ledger.reader.read('main', 0, await ledger.reader.size('main')))
+      for (const { event } of leaves) classes.push(event['event.class'])
+    expect(classes).toEqual(['tool_call', 'tick'])
+  })
+
   test('ticks stand in logs that had traffic, once', async () => {
     await ledger.sequencer.append('main', [at('a')])
     await ledger.sequencer.tick()
