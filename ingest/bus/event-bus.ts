@@ -34,11 +34,22 @@ export interface PoisonMessage {
   readonly sizeBytes: number
 }
 
+/** Messages that the bus had accepted and can no longer deliver: a gap, which is put on the record. */
+export interface LostMessages {
+  /** Of the last one that is lost; undefined when they stood in a topic that is no more. */
+  readonly position: BusPosition | undefined
+  /** How many; undefined when nobody can know. */
+  readonly lost: number | undefined
+  readonly reason: string
+}
+
+export type Delivered = BusMessage | PoisonMessage | LostMessages
+
 /**
  * Called with messages of one partition, in order. Resolves once every batch is durable in the ledger; only then is
  * the position committed. A rejection means that nothing may be assumed: the messages are delivered again.
  */
-export type BusHandler = (messages: readonly (BusMessage | PoisonMessage)[]) => Promise<void>
+export type BusHandler = (messages: readonly Delivered[]) => Promise<void>
 
 /**
  * Carries packed batches from receivers to sequencers, at least once and in order a log.

@@ -6,7 +6,13 @@ import type { BusPosition } from '../../ledger/segment.ts'
 import { hex } from '../../schemas/bytes.ts'
 import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
 import { openEnvelope } from './envelope.ts'
-import type { BusConsumer, BusHandler, BusMessage, PoisonMessage } from './event-bus.ts'
+import type {
+  BusConsumer,
+  BusHandler,
+  BusMessage,
+  LostMessages,
+  PoisonMessage,
+} from './event-bus.ts'
 import {
   type EachBatchPayload,
   isLastingKafkaError,
@@ -207,7 +213,20 @@ export class KafkaDelivery implements BusConsumer {
     const { partition, messages } = payload.batch
     const first = messages[0]
     if (first === undefined) return
-    if (!(await this.continues(consumer, partition, BigInt(first.offset)))) return
+    const start = await this.compareStart(partition, BigInt(first.offset))
+    // On the record before anything that follows it; its position keeps it from being told twice.
+    if (start.lost !== undefined) {
+      await this.options.handler([start.lost])
+      const { position } = start.lost
+      if (position !== undefined) {
+        this.markHandled(position.incarnation, partition, BigInt(position.offset))
+      }
+    }
+    this.next.set(partition, start.from)
+    if (start.from !== BigInt(first.offset)) {
+      consumer.seek({ topic: this.topic, partition, offset: String(start.from) })
+      return
+    }
     const { incarnation } = this.identity
     let lapse: unknown
     const beating = setInterval(() => {
@@ -282,52 +301,49 @@ export class KafkaDelivery implements BusConsumer {
 
   /**
    * Compares where a batch begins with where the last one ended. kafkajs jumps silently when an offset is out of range.
-   * Resolves with false when the partition must be read from its beginning instead.
+   *
+   * @returns where to read on: the first offset of the batch, or the beginning of a topic that was made again; and
+   *   what is lost before it.
    */
-  private async continues(
-    consumer: KafkaConsumer,
+  private async compareStart(
     partition: number,
     first: bigint,
-  ): Promise<boolean> {
+  ): Promise<{ from: bigint; lost?: LostMessages }> {
     const known = this.next.get(partition)
-    if (known === first) return true
+    if (known === first) return { from: first }
     const { logger } = this.options
     const before = this.identity.incarnation
     this.identity = await this.options.identify()
-    const remade = before !== this.identity.incarnation
+    const { incarnation } = this.identity
     const stored = (await this.groupOffsets()).get(partition)
     const foreign =
       stored?.offset !== undefined &&
       stored.incarnation !== undefined &&
-      stored.incarnation !== this.identity.incarnation
-    if (remade || (foreign && known === undefined)) {
-      logger.error({ topic: this.topic, partition }, 'the Kafka topic was deleted and made again')
+      stored.incarnation !== incarnation
+    if (before !== incarnation || (foreign && known === undefined)) {
+      const reason = 'the Kafka topic was deleted and made again'
+      logger.error({ topic: this.topic, partition }, reason)
       this.next.clear()
-      const low = await this.lowOffset(partition)
-      this.next.set(partition, low)
-      if (first === low) return true
-      consumer.seek({ topic: this.topic, partition, offset: String(low) })
-      return false
+      const from = await this.lowOffset(partition)
+      return { from, lost: { position: undefined, lost: undefined, reason } }
     }
     const expected = known ?? stored?.offset
-    if (expected !== undefined && first > expected) {
-      logger.error(
-        { topic: this.topic, partition, from: String(expected), to: String(first - 1n) },
-        'messages are gone from the Kafka topic that were never read',
-      )
-    } else if (expected !== undefined && first < expected) {
+    // The ledger may have more than was committed to the group before a crash.
+    const needed = largest(expected ?? 0n, this.nextOffset(partition))
+    if (first > needed) {
+      const reason = 'messages are gone from the Kafka topic that were never read'
+      const to = String(first - 1n)
+      logger.error({ topic: this.topic, partition, from: String(needed), to }, reason)
+      const position = { topic: this.topic, incarnation, partition, offset: to }
+      return { from: first, lost: { position, lost: Number(first - needed), reason } }
+    }
+    if (expected !== undefined && first < expected) {
       logger.warn(
         { topic: this.topic, partition, from: String(first), to: String(expected - 1n) },
         'messages of the Kafka topic are read again',
       )
-    } else if (expected === undefined && first > this.nextOffset(partition)) {
-      logger.warn(
-        { topic: this.topic, partition, first: String(first) },
-        'the Kafka topic no longer has its first messages',
-      )
     }
-    this.next.set(partition, first)
-    return true
+    return { from: first }
   }
 
   private async lowOffset(partition: number): Promise<bigint> {
@@ -339,4 +355,8 @@ export class KafkaDelivery implements BusConsumer {
     const name = `${incarnation}/${partition}`
     if (offset > (this.handled.get(name) ?? -1n)) this.handled.set(name, offset)
   }
+}
+
+function largest(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
 }

@@ -21,7 +21,7 @@ import {
   rootOf,
   TreeFrontier,
 } from '../../schemas/tlog/merkle.ts'
-import type { BusMessage, PackedBatch, PoisonMessage } from '../bus/event-bus.ts'
+import type { Delivered, LostMessages, PackedBatch, PoisonMessage } from '../bus/event-bus.ts'
 import { type DedupDraft, DedupState, numberingOf } from './dedup.ts'
 import { ReceiptBook } from './receipt-book.ts'
 import { derivedFields, type RandomPool, type SealedEvent, sealEvent } from './seal-event.ts'
@@ -42,13 +42,13 @@ export interface SequencerParts {
 const maxSegmentLeaves = 2048
 const maxSegmentBytes = 8 * 1024 * 1024
 
-/** Work of one turn: a batch from the bus, what we append ourselves, or a message that could not be opened. */
+/** Work of one turn: a batch from the bus, what we append ourselves, or what the bus could not deliver. */
 type Work = {
   readonly done: (receipt: Receipt) => void
   readonly fail: (error: Error) => void
 } & (
   | { readonly kind: 'batch'; readonly batch: PackedBatch; readonly position: BusPosition }
-  | { readonly kind: 'poison'; readonly message: PoisonMessage }
+  | { readonly kind: 'undelivered'; readonly message: PoisonMessage | LostMessages }
   | {
       readonly kind: 'append'
       readonly events: readonly ObservedEvent[]
@@ -106,7 +106,7 @@ export class Sequencer implements LedgerAppender {
   }
 
   /** Handler for the bus: resolves when all messages are durable. */
-  readonly handle = async (messages: readonly (BusMessage | PoisonMessage)[]): Promise<void> => {
+  readonly handle = async (messages: readonly Delivered[]): Promise<void> => {
     await Promise.all(
       messages.map((message) =>
         'batch' in message
@@ -116,9 +116,9 @@ export class Sequencer implements LedgerAppender {
               batch: message.batch,
               position: message.position,
             }))
-          : this.submit(this.poisonLog(message), (callbacks) => ({
+          : this.submit(this.undeliveredLog(), (callbacks) => ({
               ...callbacks,
-              kind: 'poison',
+              kind: 'undelivered',
               message,
             })),
       ),
@@ -260,9 +260,9 @@ export class Sequencer implements LedgerAppender {
           continue
         }
         for (const event of work.events) events.push(this.record(log, event, nowMs))
-      } else if (work.kind === 'poison') {
-        events.push(this.record(log, poisonEvent(work.message, nowMs), nowMs))
-        positions.push(work.message.position)
+      } else if (work.kind === 'undelivered') {
+        events.push(this.record(log, undeliveredEvent(work.message, nowMs), nowMs))
+        if (work.message.position !== undefined) positions.push(work.message.position)
       } else {
         const accepted = this.deduplicate(log, draft, work.batch, nowMs)
         duplicates = accepted.duplicates
@@ -480,7 +480,8 @@ export class Sequencer implements LedgerAppender {
     log.signedSize = size
   }
 
-  private poisonLog(_message: PoisonMessage): string {
+  /** Of what cannot be read, nobody knows whose it was. */
+  private undeliveredLog(): string {
     return [...this.open.keys()].find((logId) => logId !== '_system') ?? '_system'
   }
 
@@ -570,7 +571,7 @@ function takeTurn(queue: Work[]): Work[] {
   let bytes = 0
   for (let next = queue[0]; next !== undefined; next = queue[0]) {
     const count =
-      next.kind === 'poison'
+      next.kind === 'undelivered'
         ? 1
         : next.kind === 'batch'
           ? next.batch.events.length
@@ -612,17 +613,26 @@ function gapEvent(next: ObservedEvent, missing: number): ObservedEvent {
   }
 }
 
-function poisonEvent(message: PoisonMessage, nowMs: number): ObservedEvent {
+function undeliveredEvent(message: PoisonMessage | LostMessages, nowMs: number): ObservedEvent {
   const now = timestampFromMs(nowMs)
+  const common = { 'source.id': 'sealtrail', 'time.occurred': now, 'time.observed': now }
+  if ('sha256' in message) {
+    return {
+      ...common,
+      'event.class': 'other',
+      'record.disposition': 'rejected',
+      'record.reason': `ENVELOPE_INVALID: ${message.reason}`.slice(0, 512),
+      'raw.size_bytes': message.sizeBytes,
+      'record.notes': [`sha256:${message.sha256}`],
+    }
+  }
   return {
-    'event.class': 'other',
-    'record.disposition': 'rejected',
-    'record.reason': `ENVELOPE_INVALID: ${message.reason}`.slice(0, 512),
-    'source.id': 'sealtrail',
-    'time.occurred': now,
-    'time.observed': now,
-    'raw.size_bytes': message.sizeBytes,
-    'record.notes': [`sha256:${message.sha256}`],
+    ...common,
+    'event.class': 'source',
+    'record.disposition': 'mapped',
+    'record.reason': message.reason.slice(0, 512),
+    'source.signal': 'gap',
+    ...(message.lost === undefined ? {} : { 'source.missing': message.lost }),
   }
 }
 

@@ -3,7 +3,9 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type {
   BusHandler,
   BusMessage,
+  Delivered,
   EventBus,
+  LostMessages,
   PackedBatch,
   PoisonMessage,
 } from '../../ingest/bus/event-bus.ts'
@@ -38,7 +40,7 @@ export function aBatch(logId: string, ordinal: number, changes: Partial<PackedBa
 
 /** Remembers what it was given. */
 export class RecordingHandler {
-  readonly calls: (readonly (BusMessage | PoisonMessage)[])[] = []
+  readonly calls: (readonly Delivered[])[] = []
   readonly handle: BusHandler = async (messages) => {
     this.calls.push(messages)
   }
@@ -48,7 +50,11 @@ export class RecordingHandler {
   }
 
   get poison(): PoisonMessage[] {
-    return this.calls.flat().filter((message): message is PoisonMessage => !('batch' in message))
+    return this.calls.flat().filter((message): message is PoisonMessage => 'sha256' in message)
+  }
+
+  get lost(): LostMessages[] {
+    return this.calls.flat().filter((message): message is LostMessages => 'lost' in message)
   }
 
   ordinals(logId: string): number[] {
@@ -110,8 +116,8 @@ export function describeEventBus(
       const consumer = await bus.consume(handler.handle, [])
       await eventually(() => handler.messages.length >= 20)
       for (const call of handler.calls) {
-        expect(new Set(call.map(({ position }) => position.partition)).size).toBe(1)
-        const offsets = call.map(({ position }) => Number(position.offset))
+        expect(new Set(call.map(({ position }) => position?.partition)).size).toBe(1)
+        const offsets = call.map(({ position }) => Number(position?.offset))
         expect(offsets).toEqual([...offsets].sort((a, b) => a - b))
       }
       await consumer.stop()

@@ -118,6 +118,32 @@ describe('records that cannot be put down as they are', () => {
   })
 })
 
+describe('what the bus could not deliver', () => {
+  test('is on the record in its place: an unreadable message by its hash, lost ones as a gap', async () => {
+    const ledger = await openEmbeddedLedger(await directory())
+    const position = (at: number) => ({
+      topic: 't',
+      incarnation: 'k',
+      partition: 0,
+      offset: String(at),
+    })
+    await ledger.sequencer.handle([message([aToolCall()])])
+    await ledger.sequencer.handle([
+      { position: position(6), lost: 7, reason: 'they are gone' },
+      { position: undefined, lost: undefined, reason: 'the topic is another one' },
+      { position: position(7), reason: 'torn', sha256: 'ab'.repeat(32), sizeBytes: 3 },
+    ])
+    expect(await stored(ledger)).toMatchObject([
+      { 'event.class': 'tool_call' },
+      { 'source.signal': 'gap', 'source.missing': 7, 'record.reason': 'they are gone' },
+      { 'source.signal': 'gap', 'record.reason': 'the topic is another one' },
+      { 'record.disposition': 'rejected', 'record.notes': [`sha256:${'ab'.repeat(32)}`] },
+    ])
+    expect(ledger.sequencer.committedPositions()).toContainEqual(position(7))
+    await ledger.close()
+  })
+})
+
 describe('a sequencer that ends', () => {
   test('tells everybody who waits, also for other logs', async () => {
     let lose: (error: Error) => void = () => undefined

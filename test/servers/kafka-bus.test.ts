@@ -356,6 +356,8 @@ describe('the Kafka bus', () => {
     await later.consume(second.handle, old)
     await eventually(() => second.messages.length >= 6)
     expect(second.ordinals('main')).toEqual(upTo(6).map((i) => 100 + i))
+    expect(second.calls[0]).toMatchObject([{ position: undefined, lost: undefined }])
+    expect(second.lost).toHaveLength(1)
     await later.close()
   })
 
@@ -379,6 +381,10 @@ describe('the Kafka bus', () => {
     await eventually(() => handler.messages.length >= 3)
     expect(handler.ordinals('main')).toEqual([0, 3, 4])
     expect(errorsSaid()).toContain('messages are gone from the Kafka topic that were never read')
+    // Told before what follows it, with the position of the last one: a restart does not tell it again.
+    const gap = { lost: 2, position: { ...first, offset: String(Number(first.offset) + 2) } }
+    expect(handler.calls[1]).toMatchObject([gap])
+    expect(handler.lost).toHaveLength(1)
     await later.close()
   })
 
