@@ -26,7 +26,7 @@ Environment:
   SEALTRAIL_SOURCE_SECRET_FILE   A file that holds it instead.
   SEALTRAIL_AGENT, SEALTRAIL_USER, SEALTRAIL_WORKFLOW   Who uses the server; stand on the record as asserted.
   SEALTRAIL_CONVERSATION         Ties the servers of one conversation together on the record.
-  SEALTRAIL_SPOOL_BYTES          Size limit of the spool; default 67108864. What does not fit is counted as a gap.
+  SEALTRAIL_SPOOL_BYTES          Size limit of the spool folder; default 67108864. What does not fit leaves a gap.
 
 Without a source secret the tap passes everything through and records nothing.
 `

@@ -7,13 +7,14 @@ import { chainKeyOf, type SourceSecret, sourceKeyOf, spoolKeyOf } from '../../sc
 import { createRedactionToken } from '../redaction/redaction-token.ts'
 import { createRedactor, type Redactor } from '../redaction/redactor.ts'
 import { wholeMicroseconds } from './microseconds.ts'
-import { claimOrphans, type Orphan, releaseOrphan, Spool } from './spool.ts'
+import { claimOrphans, releaseOrphan, Spool, type SpoolBatch, type SpoolReader } from './spool.ts'
 
 export interface ShipperOptions {
   /** Base URL of the receiver, e.g. `http://127.0.0.1:3000`. */
   readonly url: string
   readonly secret: SourceSecret
   readonly spoolDirectory: string
+  /** Limit of the whole folder. */
   readonly spoolMaxBytes: number
   readonly clock: () => number
   readonly onProblem: (message: string) => void
@@ -52,9 +53,9 @@ export class Shipper {
   private queuedBytes = 0
   /** Taken from the queue, not yet answered. */
   private inFlight: readonly string[] = []
-  private orphans: Orphan[] = []
-  /** Records at the front of the spool that were delivered already. */
-  private spoolDelivered = 0
+  private orphans: SpoolReader[] = []
+  /** Answer to `/v1/sources/self/committed` at first contact. */
+  private committed: unknown
   private dropped = 0
   private sending: Promise<void> | undefined
   /** The last try failed: what comes waits in the spool until the next one. */
@@ -187,21 +188,17 @@ export class Shipper {
     try {
       if (!this.contacted) await this.contact()
       for (let orphan = this.orphans[0]; orphan !== undefined; orphan = this.orphans[0]) {
-        while (orphan.records.length > 0) {
-          const batch = takeBatch(orphan.records)
-          await this.post(batch)
-          orphan.records.splice(0, batch.length)
-        }
-        releaseOrphan(orphan)
+        await this.deliverFrom(orphan, (records) => notCommitted(records, this.committed))
+        if (releaseOrphan(orphan)) this.damaged(orphan.path)
         this.orphans.shift()
       }
       await this.deliverSpool()
       while (this.queue.length > 0) {
         this.inFlight = takeBatch(this.queue)
         this.queue.splice(0, this.inFlight.length)
+        for (const record of this.inFlight) this.queuedBytes -= record.length
         await this.post(this.inFlight)
         this.inFlight = []
-        if (this.queue.length === 0) this.queuedBytes = 0
       }
       this.failing = false
       this.retryMs = firstRetryMs
@@ -212,7 +209,7 @@ export class Shipper {
       if (error instanceof Refused && error.retryAfterMs !== undefined)
         this.retryMs = Math.max(this.retryMs, error.retryAfterMs)
       this.failing = true
-      if (!this.complained && !this.closing) {
+      if (!this.complained && !this.aborted.signal.aborted) {
         this.complained = true
         const why = error instanceof Error ? error.message : String(error)
         this.options.onProblem(
@@ -225,34 +222,44 @@ export class Shipper {
   /** Records that come meanwhile go into the queue, so that the file does not grow under this. */
   private async deliverSpool(): Promise<void> {
     if (this.spool.isEmpty) return
-    const records = this.spool.records().slice(this.spoolDelivered)
-    while (records.length > 0) {
-      const batch = takeBatch(records)
-      await this.post(batch)
-      records.splice(0, batch.length)
-      this.spoolDelivered += batch.length
+    await this.deliverFrom(this.spool, (records) => records)
+    if (this.spool.clear()) this.damaged(this.spool.path)
+  }
+
+  private async deliverFrom(
+    from: {
+      peek(maxRecords: number, maxBytes: number): SpoolBatch
+      advance(batch: SpoolBatch): void
+    },
+    wanted: (records: string[]) => string[],
+  ): Promise<void> {
+    for (;;) {
+      const batch = from.peek(maxBatchRecords, maxBatchBytes)
+      if (batch.records.length === 0) return
+      const records = wanted(batch.records)
+      if (records.length > 0) await this.post(records)
+      from.advance(batch)
     }
-    this.spool.clear()
-    this.spoolDelivered = 0
+  }
+
+  private damaged(path: string): void {
+    this.options.onProblem(
+      `${path}: some lines cannot be read; the file is kept as ${path}.damaged`,
+    )
   }
 
   /** Token key of the log, and what dead processes of this source left. */
   private async contact(): Promise<void> {
     const self = await this.request('GET', '/v1/sources/self')
     const tokenKey = stringField(self, 'token_key')
-    if (tokenKey !== undefined) {
-      const key = Buffer.from(tokenKey, 'base64')
-      const token = createRedactionToken((text) =>
-        createHmac('sha256', key).update(text).digest('hex'),
-      )
-      this.redactor = createRedactor({ token })
-    }
-    const committed = await this.request('GET', '/v1/sources/self/committed')
-    const orphans = claimOrphans(this.options.spoolDirectory, spoolKeyOf(this.options.secret))
-    this.orphans = orphans.map((orphan) => {
-      if (orphan.damaged) this.options.onProblem(`${orphan.path}: some lines cannot be read`)
-      return { ...orphan, records: notCommitted(orphan.records, committed) }
+    // Whatever else answers at this address must not be given records, which it would not keep.
+    if (tokenKey === undefined) throw new Error('does not answer like Sealtrail')
+    const key = Buffer.from(tokenKey, 'base64')
+    this.redactor = createRedactor({
+      token: createRedactionToken((text) => createHmac('sha256', key).update(text).digest('hex')),
     })
+    this.committed = await this.request('GET', '/v1/sources/self/committed')
+    this.orphans = claimOrphans(this.options.spoolDirectory, spoolKeyOf(this.options.secret))
     this.contacted = true
   }
 
@@ -284,16 +291,13 @@ export class Shipper {
       redirect: 'error',
       ...(body === undefined ? {} : { body }),
     })
-    const text = await response.text()
-    // 400 says that every record was kept as rejected; anything else that is no success is tried again.
-    if (!response.ok && response.status !== 400) {
+    const value = parseJson(await response.text())
+    // Every record was kept as rejected; anything else that is no success is tried again.
+    const kept = response.status === 400 && stringField(value, 'code') === 'RECORD_INVALID'
+    if (!response.ok && !kept) {
       throw new Refused(response.status, retryAfterMs(response.headers.get('retry-after')))
     }
-    try {
-      return JSON.parse(text)
-    } catch {
-      return undefined
-    }
+    return value
   }
 
   private keepQueue(): void {
@@ -341,6 +345,14 @@ function notCommitted(records: string[], committed: unknown): string[] {
     const { 'source.epoch': ofRecord, 'source.seq': number } = JSON.parse(record)
     return ofRecord !== epoch || number > seq
   })
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 function stringField(value: unknown, key: string): string | undefined {

@@ -1,5 +1,15 @@
 import { createHash, createHmac } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
@@ -21,9 +31,9 @@ beforeEach(async () => {
   return () => receiver.stop()
 })
 
-function shipper(spoolMaxBytes = 64 * 1024 * 1024): Shipper {
+function shipper(spoolMaxBytes = 64 * 1024 * 1024, url = receiver.url): Shipper {
   const each = new Shipper({
-    url: receiver.url,
+    url,
     secret: receiver.secret,
     spoolDirectory: spool,
     spoolMaxBytes,
@@ -102,6 +112,53 @@ describe('delivery', () => {
     },
   )
 
+  test('what was delivered makes room: a stream without a pause never fills the queue', async () => {
+    const each = shipper()
+    const result = 'x '.repeat(100_000)
+    for (let n = 0; n < 200; ) {
+      // Never an empty queue, never a long one: 40 MB pass, where 32 MiB may wait.
+      while (n < receiver.records.length + 20) {
+        each.record(event(n++, { 'gen_ai.tool.call.result': result }))
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    await each.close(20_000)
+    const numbers = receiver.distinct().map((record) => record['source.seq'])
+    expect(numbers).toEqual(numbers.map((_, i) => i))
+  })
+
+  test.each([
+    [400, '<html>Bad Request</html>'],
+    [400, '{"code":"REQUEST_INVALID"}'],
+    [404, '{}'],
+  ])('a refusal of %i that is not about the records (%s) costs none', async (status, body) => {
+    const each = shipper()
+    await eventually(() => receiver.records.length === 1, 'open')
+    receiver.refusal = { status, body }
+    each.record(event(1))
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    receiver.refusal = undefined
+    await eventually(() => receiver.ofClass('tool_call').length === 1, 'the record')
+    await each.close(2000)
+  })
+
+  test('another program at the address is given no record', async () => {
+    const other = createServer((request, response) => {
+      if (request.method === 'POST') taken++
+      response.end('<html></html>')
+    })
+    let taken = 0
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+    const { port } = other.address() as AddressInfo
+    const each = shipper(1_000_000, `http://127.0.0.1:${port}`)
+    each.record(event(1))
+    await each.close(1000)
+    other.close()
+    expect(taken).toBe(0)
+    expect(spoolFiles(spool)).toHaveLength(1)
+    expect(problems.join()).toContain('does not answer like Sealtrail')
+  })
+
   test('batches hold at most 256 records and 512 KiB', async () => {
     const each = shipper()
     for (let i = 0; i < 1000; i++) {
@@ -179,6 +236,52 @@ describe('the spool', () => {
     expect(numbers.at(-1)).toBe(502)
     expect(numbers.length).toBeLessThan(200)
     expect(problems.filter((problem) => problem.includes('full'))).toHaveLength(1)
+  })
+
+  test('is limited as a folder: what dead processes left counts', async () => {
+    await receiver.stop()
+    for (let run = 0; run < 5; run++) {
+      const each = shipper(100_000)
+      for (let i = 0; i < 50; i++) each.record(event(i, { attributes: { pad: 'x'.repeat(1000) } }))
+      await each.close(0)
+    }
+    const bytes = spoolFiles(spool).reduce((sum, name) => sum + statSync(join(spool, name)).size, 0)
+    expect(bytes).toBeGreaterThan(90_000)
+    expect(bytes).toBeLessThanOrEqual(100_000)
+  })
+
+  test('that is large is delivered in pieces, in order, with what comes meanwhile', async () => {
+    await receiver.stop()
+    const each = shipper()
+    const result = 'x '.repeat(10_000)
+    for (let i = 0; i < 1500; i++) each.record(event(i, { 'gen_ai.tool.call.result': result }))
+    await eventually(() => spoolFiles(spool).length === 1, 'a spool')
+    for (let i = 0; i < 10; i++) each.record(event(i))
+    await receiver.start()
+    await eventually(() => receiver.distinct().length === 1511, 'all records')
+    await each.close(2000)
+    const numbers = receiver.distinct().map((record) => record['source.seq'])
+    expect(numbers).toEqual(numbers.map((_, i) => i))
+    expect(spoolFiles(spool)).toEqual([])
+  })
+
+  test('that somebody changed or took away does not hold up what follows', async () => {
+    for (const damage of ['changed', 'gone'] as const) {
+      await receiver.stop()
+      const each = shipper()
+      for (let i = 0; i < 5; i++) each.record(event(i))
+      await eventually(() => spoolFiles(spool).length === 1, 'a spool')
+      const path = join(spool, spoolFiles(spool)[0] ?? '')
+      if (damage === 'gone') rmSync(path)
+      else writeFileSync(path, `${readFileSync(path, 'utf8').slice(0, 40)}!\n`)
+      await receiver.start()
+      await eventually(() => problems.join().includes('cannot be read'), damage)
+      each.record(event(6, { 'gen_ai.tool.name': `after ${damage}` }))
+      await each.close(3000)
+      const names = receiver.ofClass('tool_call').map((record) => record['gen_ai.tool.name'])
+      expect(names).toContain(`after ${damage}`)
+      problems = []
+    }
   })
 
   test('what the ledger says it has is not sent again', async () => {
