@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CommitObserver, CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
 import type { CallChange } from '../../schemas/call.ts'
@@ -23,6 +24,8 @@ export interface FoldRunnerParts {
 }
 
 const leavesPerSlice = 500
+/** Leaves judged before whoever waits for an answer gets his turn: about two milliseconds. */
+const leavesATurn = 32
 const maxWaitingLeaves = 20_000
 /** Pause after a failure of the ledger or the appender. */
 const retryMs = 1000
@@ -118,7 +121,7 @@ export class FoldRunner {
 
   private async run(log: LogFold): Promise<void> {
     try {
-      await new Promise((resolve) => setImmediate(resolve))
+      await nextTurn()
       while (!this.stopped && log.next < log.size) await this.slice(log)
       await this.record(log)
     } catch (error) {
@@ -144,7 +147,8 @@ export class FoldRunner {
       )
     }
     const changes: CallChange[] = []
-    for (const leaf of leaves) {
+    for (const [at, leaf] of leaves.entries()) {
+      if (at % leavesATurn === leavesATurn - 1) await nextTurn()
       const recordedId = leaf.event['finding.id']
       if (leaf.event['event.class'] === 'finding' && recordedId !== undefined)
         log.recorded.add(recordedId)
@@ -155,7 +159,7 @@ export class FoldRunner {
     log.next += leaves.length
     await this.parts.onCalls(log.logId, log.next, changes)
     // Give the event loop to whoever waits for an answer.
-    await new Promise((resolve) => setImmediate(resolve))
+    await nextTurn()
   }
 
   private async take(log: LogFold): Promise<readonly CommittedLeaf[]> {

@@ -1,8 +1,9 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CallChange } from '../../schemas/call.ts'
 import { eventFieldNames, fieldGroup } from '../../schemas/event/fields.ts'
 import type { ColumnarClient } from './columnar-client.ts'
 import { callColumns, columnOf, columnType, writeCall } from './event-columns.ts'
-import { insertToken, names, writerOf } from './leaf-batch.ts'
+import { insertToken, names, rowsATurn, writerOf } from './leaf-batch.ts'
 import { insertUntilDone } from './repeated-insert.ts'
 import { RowBinaryWriter } from './row-binary.ts'
 
@@ -30,8 +31,9 @@ export async function insertCalls(
   if (batch.changes.length === 0) return
   const { logId, from, until } = batch
   const buffer = new RowBinaryWriter()
-  for (const { call, sign } of batch.changes) {
+  for (const [at, { call, sign }] of batch.changes.entries()) {
     writeCall(buffer, call, sign, until - 1)
+    if (at % rowsATurn === rowsATurn - 1) await nextTurn()
   }
   const rows = buffer.written()
   const token = insertToken('calls', epoch, logId, from, until, rows)

@@ -10,8 +10,8 @@ import { RowBinaryWriter } from './row-binary.ts'
 /** An insert is cut here; smaller ones only because nothing more was there yet. */
 export const maxBatchRows = 8192
 export const maxBatchBytes = 16 * 1024 * 1024
-/** Rows encoded before the event loop gets its turn: a few milliseconds. */
-const rowsATurn = 128
+/** Rows encoded before whoever waits for an answer gets his turn: about two milliseconds. */
+export const rowsATurn = 32
 
 /** Rows of consecutive leaves, encoded once, so that each try sends the same bytes under the same token. */
 export interface LeafBatch {

@@ -4,7 +4,7 @@ import type { CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
 import { hex } from '../../schemas/bytes.ts'
 import type { ColumnarClient, QueryOptions } from './columnar-client.ts'
 import { writeObservation } from './event-columns.ts'
-import { observationColumnNames } from './leaf-batch.ts'
+import { observationColumnNames, rowsATurn } from './leaf-batch.ts'
 import { blockLeaves } from './projected-prefix.ts'
 import { RowBinaryWriter } from './row-binary.ts'
 
@@ -47,8 +47,6 @@ export function rowDigest(leaf: CommittedLeaf): Uint8Array {
   writeObservation(rowWriter, leaf)
   return createHash('sha256').update(rowWriter.written()).digest()
 }
-
-const rowsATurn = 128
 
 /** Whole rows pass through memory: few at a time, whatever their size. The reader may not choose its settings. */
 const smallBlocks =

@@ -39,8 +39,8 @@ export interface Parcel {
 }
 
 const defaultTimeoutMs = 30_000
-/** About 10 ms of work. */
-const recordsPerTurn = 64
+/** A few milliseconds of work. */
+const recordsPerTurn = 32
 const mappings = knownMappings(sha256)
 
 /**
