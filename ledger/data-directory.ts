@@ -1,6 +1,8 @@
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { SealtrailError } from '../schemas/errors.ts'
 
 /** What lies where in a data directory. */
@@ -17,41 +19,64 @@ export function dataPaths(directory: string) {
   }
 }
 
+/** Longer than another starter needs between reading a dead lock and removing it. */
+const settleMs = 50
+
 /**
  * Takes the exclusive lock of a data directory: two processes would write two histories. The lock names its process,
- * and when that process is gone (or its id was given to another one), it is taken over.
+ * and when that process is gone (or its id was given to another one), it is taken over. A process of another
+ * container, whose id says nothing here, is known by the control socket that it answers on.
  *
  * @returns releases the lock.
  * @throws SealtrailError `DIRECTORY_LOCKED`
  */
 export async function lockDataDirectory(directory: string): Promise<() => void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
-  const { lock } = dataPaths(directory)
+  const { lock, controlSocket } = dataPaths(directory)
   const mine = `${lock}.${process.pid}`
-  writeFileSync(mine, JSON.stringify({ pid: process.pid, started: startOf(process.pid) }), {
-    mode: 0o600,
-  })
+  const text = JSON.stringify({ pid: process.pid, started: startOf(process.pid) })
+  const isMine = () => existsSync(lock) && readFileSync(lock, 'utf8') === text
+  writeFileSync(mine, text, { mode: 0o600 })
   try {
     for (let attempt = 0; attempt < 3; attempt++) {
       try {
         // A link either is made or is not: no two processes can both make it.
         linkSync(mine, lock)
-        return () => rmSync(lock, { force: true })
       } catch (error) {
         if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
         const holder = readHolder(lock)
-        if (holder !== undefined && isRunning(holder)) {
-          throw new SealtrailError('DIRECTORY_LOCKED', `process ${holder.pid} uses ${directory}`, {
-            hint: 'Stop it first, or use another directory with --data.',
-          })
+        if ((holder !== undefined && isRunning(holder)) || (await answers(controlSocket))) {
+          throw new SealtrailError(
+            'DIRECTORY_LOCKED',
+            `process ${holder?.pid ?? 'unknown'} uses ${directory}`,
+            { hint: 'Stop it first, or use another directory with --data.' },
+          )
         }
         rmSync(lock, { force: true })
+        continue
+      }
+      // Another starter may have read the dead lock too, and remove ours for it.
+      if (attempt > 0) await delay(settleMs)
+      if (!isMine()) break
+      return () => {
+        if (isMine()) rmSync(lock, { force: true })
       }
     }
-    throw new SealtrailError('DIRECTORY_LOCKED', `${directory} is being taken by another process`)
+    throw new SealtrailError('DIRECTORY_LOCKED', `${directory} is being taken by another process`, {
+      hint: 'Try again, or use another directory with --data.',
+    })
   } finally {
     rmSync(mine, { force: true })
   }
+}
+
+/** Whether somebody listens on a socket of the file system. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
 }
 
 interface Holder {
