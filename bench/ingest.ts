@@ -108,6 +108,11 @@ try {
     own: process.cpuUsage(),
     events: numbered,
   }
+  const memory: { core: number; columnar: number }[] = []
+  const sampling = setInterval(
+    () => memory.push({ core: rssMib(child.pid ?? 0), columnar: rssMib(columnarPid) }),
+    Math.max(1000, (seconds * 1000) / 20),
+  )
   const until = performance.now() + seconds * 1000
   const started = performance.now()
   await Promise.all(
@@ -116,6 +121,7 @@ try {
     }),
   )
   const elapsed = (performance.now() - started) / 1000
+  clearInterval(sampling)
   const events = numbered - before.events
   const acknowledged = { core: cpuMs(child.pid ?? 0) }
   const Status = z.object({
@@ -137,7 +143,8 @@ try {
   print(
     `CPU an event: core ${perEvent(cpuMs(child.pid ?? 0) - before.core)} us (${perEvent(acknowledged.core - before.core)} us until the last receipt), columnar store ${perEvent(cpuMs(columnarPid) - before.columnar)} us, generator ${perEvent((own.user + own.system) / 1000)} us`,
   )
-  print(`memory: core ${rssMib(child.pid ?? 0)} MiB, columnar store ${rssMib(columnarPid)} MiB`)
+  print(`memory of core, MiB: ${memory.map(({ core }) => core).join(' ')}`)
+  print(`memory of the columnar store, MiB: ${memory.map(({ columnar }) => columnar).join(' ')}`)
   print(`disk: ${(diskBytes(directory) / events).toFixed(0)} bytes an event`)
 
   const floorRate = floor(directory)

@@ -275,14 +275,19 @@ function DrawerContent({
     case 'raw':
       return (
         <div className="space-y-4">
-          {fields['raw.record'] !== undefined && (
-            <section>
-              <h3 className="label mb-1.5">As received, after redaction</h3>
+          <section>
+            <h3 className="label mb-1.5">As received, after redaction</h3>
+            {fields['raw.record'] === undefined ? (
+              <p className="text-muted text-sm">
+                No raw record is kept: it is erased, or the source sent the canonical format, and
+                the event below is all that it said.
+              </p>
+            ) : (
               <pre className="overflow-auto rounded-md border border-line bg-bg p-3 font-mono text-xs">
                 <LongText text={fields['raw.record']} />
               </pre>
-            </section>
-          )}
+            )}
+          </section>
           <section>
             <h3 className="label mb-1.5">Canonical event, from leaf and openings</h3>
             <JsonView value={fields} />
