@@ -36,6 +36,8 @@ interface OpenRequest {
   readonly startedMs: number
   readonly direction: Direction
   readonly id: string | number
+  /** Of the line that it came in: what remembering it costs. */
+  readonly sizeBytes: number
 }
 
 interface Definition {
@@ -44,21 +46,26 @@ interface Definition {
 }
 
 const maxOpenRequests = 10_000
+const maxOpenBytes = 64 * 1024 * 1024
+/** Tools whose definition is remembered, those listed last. */
+const maxDefinitions = 10_000
 const maxRawChars = 131_072
 const maxValueChars = 131_072
-/** Below what a receiver keeps of one JSON field, 128 KiB of UTF-8. */
-const maxDefinitionChars = 96_000
+/** Of a list on the record: below what a receiver keeps of one JSON field, 128 KiB of UTF-8. */
+const maxListBytes = 96_000
 
-const classOfMethod: Readonly<Record<string, SourceEvent['event.class']>> = {
-  initialize: 'session',
-  'server/discover': 'session',
-  'tools/list': 'tool_list',
-  'tools/call': 'tool_call',
-  'resources/read': 'resource_read',
-  'prompts/get': 'prompt_get',
-  'sampling/createMessage': 'sampling',
-  'elicitation/create': 'elicitation',
-}
+/** Who may ask this, and what it is then on the record. From the other side it is `other`, kept raw. */
+const classOfMethod: ReadonlyMap<string, readonly [Direction, SourceEvent['event.class']]> =
+  new Map([
+    ['initialize', ['client_to_server', 'session']],
+    ['server/discover', ['client_to_server', 'session']],
+    ['tools/list', ['client_to_server', 'tool_list']],
+    ['tools/call', ['client_to_server', 'tool_call']],
+    ['resources/read', ['client_to_server', 'resource_read']],
+    ['prompts/get', ['client_to_server', 'prompt_get']],
+    ['sampling/createMessage', ['server_to_client', 'sampling']],
+    ['elicitation/create', ['server_to_client', 'elicitation']],
+  ])
 
 /** Counted, not recorded: they say nothing about what an agent did. */
 const countedMethods: ReadonlySet<string> = new Set([
@@ -83,8 +90,10 @@ export class McpObserver {
     server_to_client: new LineSplitter(),
   }
   private readonly open = new Map<string, OpenRequest>()
+  private openBytes = 0
   private readonly definitions = new Map<string, Definition>()
-  private listed: JsonObject[] = []
+  /** Tools of the list so far, over its pages. */
+  private listed = 0
   private protocolVersion: string | undefined
   private client: { name?: string; version?: string } = {}
   private serverVersion: string | undefined
@@ -111,6 +120,7 @@ export class McpObserver {
       if (!countedMethods.has(request.method)) events.push(this.unanswered(request, nowMs))
     }
     this.open.clear()
+    this.openBytes = 0
     return events
   }
 
@@ -152,15 +162,16 @@ export class McpObserver {
     const params = isObject(message.params) ? message.params : {}
     const hasId = typeof id === 'string' || typeof id === 'number'
     if (typeof method === 'string') {
-      this.learnClient(method, params)
+      // Each side speaks for itself only: a server must not be able to name another client.
+      if (direction === 'client_to_server') this.learnClient(method, params)
       if (!hasId) return this.notification(direction, method, params, message, nowMs)
-      return this.request({ method, params, startedMs: nowMs, direction, id })
+      const { sizeBytes } = line
+      return this.request({ method, params, startedMs: nowMs, direction, id, sizeBytes })
     }
     if (!hasId) return [this.raw(direction, undefined, message, nowMs)]
     const asked = direction === 'server_to_client' ? 'client_to_server' : 'server_to_client'
-    const request = this.open.get(openKey(asked, id))
+    const request = this.close(openKey(asked, id))
     if (request === undefined) return [this.raw(direction, undefined, message, nowMs)]
-    this.open.delete(openKey(asked, id))
     return this.response(request, message, nowMs)
   }
 
@@ -170,17 +181,26 @@ export class McpObserver {
    */
   private request(request: OpenRequest): SourceEvent[] {
     const key = openKey(request.direction, request.id)
-    const oldest = this.open.size >= maxOpenRequests ? this.open.keys().next().value : undefined
-    const displaced: SourceEvent[] = []
-    for (const other of new Set([key, oldest])) {
-      const earlier = other === undefined ? undefined : this.open.get(other)
-      if (other === undefined || earlier === undefined) continue
-      this.open.delete(other)
-      if (!countedMethods.has(earlier.method))
-        displaced.push(this.unanswered(earlier, request.startedMs))
-    }
+    const displaced = [this.close(key)]
+    const isFull = () =>
+      this.open.size >= maxOpenRequests || this.openBytes + request.sizeBytes > maxOpenBytes
+    while (this.open.size > 0 && isFull()) displaced.push(this.close(this.open.keys().next().value))
     this.open.set(key, request)
-    return displaced
+    this.openBytes += request.sizeBytes
+    return displaced.flatMap((earlier) =>
+      earlier === undefined || countedMethods.has(earlier.method)
+        ? []
+        : [this.unanswered(earlier, request.startedMs)],
+    )
+  }
+
+  /** Takes a request out of the open ones. */
+  private close(key: string | undefined): OpenRequest | undefined {
+    const request = key === undefined ? undefined : this.open.get(key)
+    if (key === undefined || request === undefined) return undefined
+    this.open.delete(key)
+    this.openBytes -= request.sizeBytes
+    return request
   }
 
   /** A request whose answer will not be seen. */
@@ -198,9 +218,8 @@ export class McpObserver {
     if (method === 'notifications/cancelled') {
       const { requestId } = params
       if (typeof requestId !== 'string' && typeof requestId !== 'number') return []
-      const request = this.open.get(openKey(direction, requestId))
+      const request = this.close(openKey(direction, requestId))
       if (request === undefined) return []
-      this.open.delete(openKey(direction, requestId))
       if (countedMethods.has(request.method)) return []
       return [this.answered(request, nowMs, { 'outcome.status': 'cancelled' })]
     }
@@ -221,8 +240,9 @@ export class McpObserver {
     const { method } = request
     const result = isObject(message.result) ? message.result : undefined
     const error = isObject(message.error) ? message.error : undefined
-    if (result !== undefined) this.learnServer(method, result)
-    if (classOfMethod[method] === undefined) {
+    if (result !== undefined && request.direction === 'client_to_server')
+      this.learnServer(method, result)
+    if (classOf(request) === 'other') {
       return countedMethods.has(method) ? [] : [this.other(request, message, nowMs)]
     }
     const fields: Partial<SourceEvent> = { ...outcomeOf(result, error) }
@@ -240,6 +260,7 @@ export class McpObserver {
   /** One event for a request and its end. */
   private answered(request: OpenRequest, nowMs: number, fields: Partial<SourceEvent>): SourceEvent {
     const { method, params } = request
+    const eventClass = classOf(request)
     const meta = isObject(params._meta) ? params._meta : {}
     const event: Partial<SourceEvent> = {
       ...this.common(request.direction, request.startedMs),
@@ -254,7 +275,7 @@ export class McpObserver {
       ...definedOnly({ 'workflow.id': name(meta['sealtrail/workflow']) }),
       ...fields,
     }
-    if (method === 'tools/call') {
+    if (eventClass === 'tool_call') {
       const tool = name(params.name) ?? 'unknown'
       const definition = this.definitions.get(tool)
       Object.assign(event, {
@@ -267,35 +288,43 @@ export class McpObserver {
           'tool.annotations': definition?.annotations,
         }),
       })
-    } else if (method === 'resources/read') {
+    } else if (eventClass === 'resource_read') {
       Object.assign(event, definedOnly({ 'mcp.resource.uri': cut(params.uri, 4096) }))
-    } else if (method === 'prompts/get') {
+    } else if (eventClass === 'prompt_get') {
       Object.assign(event, definedOnly({ 'gen_ai.prompt.name': name(params.name) }))
       if (params.arguments !== undefined)
         Object.assign(event, captured('arguments', 'gen_ai.tool.call.arguments', params.arguments))
-    } else if (method === 'sampling/createMessage' || method === 'elicitation/create') {
+    } else if (eventClass === 'sampling' || eventClass === 'elicitation') {
       Object.assign(event, captured('arguments', 'gen_ai.tool.call.arguments', params))
     }
-    return { ...event, 'event.class': classOfMethod[method] ?? 'other' }
+    return { ...event, 'event.class': eventClass }
   }
 
   /** Pages of a list are joined; definitions are hashed without `_meta`. */
   private toolList(request: OpenRequest, result: JsonObject): Partial<SourceEvent> {
     const tools = isList(result.tools) ? result.tools.filter(isObject) : []
-    if (request.params.cursor === undefined) this.listed = []
-    this.listed.push(...tools)
+    if (request.params.cursor === undefined) this.listed = 0
+    this.listed += tools.length
     const list = tools.map((tool) => {
       const { _meta: _ignored, ...definition } = tool
       const hash = hex(this.digest(utf8(canonicalJson(definition))))
       const toolName = name(tool.name) ?? 'unknown'
-      this.definitions.set(toolName, { hash, annotations: tool.annotations })
+      this.define(toolName, { hash, annotations: tool.annotations })
       return { name: toolName, definition_hash: hash }
     })
     return {
-      'tool.list': list,
-      'tool.list_count': this.listed.length,
+      'tool.list': asJson(fitting(list)),
+      'tool.list_count': this.listed,
       attributes: definitionsOf(tools),
     }
+  }
+
+  private define(toolName: string, definition: Definition): void {
+    this.definitions.delete(toolName)
+    const oldest = this.definitions.keys().next().value
+    if (this.definitions.size >= maxDefinitions && oldest !== undefined)
+      this.definitions.delete(oldest)
+    this.definitions.set(toolName, definition)
   }
 
   /** `serverInfo` of `initialize`, or in the `_meta` of a 2026-07-28 result. */
@@ -398,6 +427,11 @@ export class McpObserver {
   }
 }
 
+function classOf({ method, direction }: OpenRequest): SourceEvent['event.class'] {
+  const [asker, eventClass] = classOfMethod.get(method) ?? []
+  return asker === direction && eventClass !== undefined ? eventClass : 'other'
+}
+
 function outcomeOf(
   result: JsonObject | undefined,
   error: JsonObject | undefined,
@@ -423,16 +457,21 @@ function outcomeOf(
   return { 'outcome.status': status }
 }
 
-/** The definitions themselves, as far as one record has room: hashes of all of them stand in `tool.list`. */
+/** The definitions themselves, as far as one record has room: hashes stand in `tool.list`. */
 function definitionsOf(tools: readonly JsonObject[]): SourceEvent['attributes'] {
-  const kept: JsonObject[] = []
-  let chars = 0
-  for (const { _meta: _ignored, ...definition } of tools) {
-    chars += JSON.stringify(definition).length
-    if (chars > maxDefinitionChars) break
-    kept.push(definition)
-  }
+  const kept = fitting(tools.map(({ _meta: _ignored, ...definition }) => definition))
   return asJson({ definitions: kept, definitions_left_out: tools.length - kept.length })
+}
+
+/** Those that have room on one record. One that is huge does not displace the ones after it. */
+function fitting(entries: readonly JsonObject[]): JsonObject[] {
+  let room = maxListBytes
+  return entries.filter((entry) => {
+    const bytes = utf8(JSON.stringify(entry)).length + 1
+    if (bytes > room) return false
+    room -= bytes
+    return true
+  })
 }
 
 /** The cast is safe: the two types say the same, one of them read-only. */

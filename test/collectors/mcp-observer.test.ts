@@ -302,6 +302,121 @@ describe('tool definitions', () => {
     expect(event?.['tool.list']).toHaveLength(500)
     expect(JSON.stringify(event?.attributes).length).toBeLessThan(131_072)
   })
+
+  test('that are huge, or many with long names, leave room for each other', () => {
+    const each = observer()
+    const huge = { ...bare, name: 'huge', description: '\u6f22'.repeat(60_000) }
+    const many = Array.from({ length: 1000 }, (_, i) => ({ name: `${'\u6f22'.repeat(100)}${i}` }))
+    each.say(client, request(1, 'tools/list'))
+    const [event] = each.say(server, result(1, { tools: [huge, bare, ...many, ...many, ...many] }))
+    for (const field of ['tool.list', 'attributes'] as const) {
+      expect(Buffer.byteLength(JSON.stringify(event?.[field]))).toBeLessThan(131_072)
+    }
+    expect(event?.['tool.list_count']).toBe(3002)
+    expect(JSON.stringify(event?.attributes)).toContain('"name":"send"')
+    expect(JSON.stringify(event?.['tool.list'])).toContain('"name":"huge"')
+  })
+})
+
+describe('what the other side says', () => {
+  test('a server cannot name another client, nor a client another server', () => {
+    const each = observer()
+    const clientInfo = { name: 'editor', version: '1' }
+    each.say(client, request(1, 'initialize', { protocolVersion: '2025-11-25', clientInfo }))
+    each.say(
+      server,
+      result(1, { protocolVersion: '2025-11-25', serverInfo: { name: 'files', version: '2' } }),
+      request(1, 'initialize', { clientInfo: { name: 'trusted', version: '9' } }),
+      request(2, 'roots/list', {
+        _meta: {
+          'io.modelcontextprotocol/clientInfo': { name: 'trusted', version: '9' },
+          'io.modelcontextprotocol/protocolVersion': '1999-01-01',
+        },
+      }),
+    )
+    each.say(client, result(1, { serverInfo: { name: 'x', version: '66' } }), callOf(3, 'send'))
+    expect(each.say(server, result(3, {}))[0]).toMatchObject({
+      'mcp.client.name': 'editor',
+      'mcp.client.version': '1',
+      'mcp.server.version': '2',
+      'mcp.protocol.version': '2025-11-25',
+    })
+  })
+
+  test('a server that asks what only clients ask makes no tool call and defines no tool', () => {
+    const each = observer()
+    each.say(client, request(1, 'tools/list'))
+    each.say(server, result(1, { tools: [{ name: 'send' }] }))
+    each.say(server, callOf(1, 'delete_all', { forged: true }), request(2, 'tools/list'))
+    each.say(client, result(1, {}), result(2, { tools: [{ name: 'send', description: 'other' }] }))
+    each.say(client, callOf(3, 'send'), request(4, 'sampling/createMessage', {}))
+    each.say(server, result(3, {}), result(4, {}))
+    expect(each.all.map((event) => [event['event.class'], event['mcp.direction']])).toEqual([
+      ['tool_list', client],
+      ['other', server],
+      ['other', server],
+      ['tool_call', client],
+      ['other', client],
+    ])
+    expect(each.all[1]).toMatchObject({ 'mcp.method.name': 'tools/call' })
+    expect(each.all[1]?.['raw.record']).toContain('delete_all')
+    const listed = each.all[0]?.['tool.list']
+    expect(listed).toEqual([
+      { name: 'send', definition_hash: each.all[3]?.['tool.definition_hash'] },
+    ])
+  })
+
+  test.each(['constructor', '__proto__', 'toString', 'hasOwnProperty'])(
+    'a method called %s is an event like any unknown one',
+    (method) => {
+      const each = observer()
+      each.say(client, request(1, method))
+      expect(each.say(server, result(1, {}))[0]).toMatchObject({
+        'event.class': 'other',
+        'mcp.method.name': method,
+      })
+    },
+  )
+})
+
+describe('memory', () => {
+  test('open requests are bounded by their bytes too, and those displaced go on the record', () => {
+    const each = observer()
+    const data = 'x'.repeat(1_000_000)
+    for (let i = 0; i < 100; i++) each.say(server, request(i, 'sampling/createMessage', { data }))
+    expect(each.all.length).toBeGreaterThanOrEqual(33)
+    expect(each.all.length).toBeLessThan(45)
+    each.end()
+    expect(each.all.map((event) => event['jsonrpc.request.id'])).toEqual(
+      Array.from({ length: 100 }, (_, i) => String(i)),
+    )
+  })
+
+  test('a line that comes byte by byte costs its bytes', () => {
+    const each = observer()
+    const before = process.memoryUsage()
+    const byte = Buffer.from('x')
+    for (let i = 0; i < 2_000_000; i++) each.bytes(server, byte)
+    const { rss } = process.memoryUsage()
+    // A list of two million arrays takes hundreds.
+    expect(rss - before.rss).toBeLessThan(80_000_000)
+    const [event] = each.bytes(server, Buffer.from('\n'))
+    expect(event?.['raw.size_bytes']).toBe(2_000_000)
+  })
+
+  test('a list of more tools than the memory is for keeps the ones listed last', () => {
+    const each = observer()
+    for (let page = 0; page < 30; page++) {
+      each.say(client, request(page, 'tools/list', page === 0 ? {} : { cursor: `${page}` }))
+      const tools = Array.from({ length: 1000 }, (_, i) => ({ name: `t${page * 1000 + i}` }))
+      each.say(server, result(page, { tools }))
+    }
+    each.say(client, callOf('a', 't0'), callOf('b', 't29999'))
+    const [first, last] = each.say(server, result('a', {}), result('b', {}))
+    expect(first?.['tool.definition_hash']).toBeUndefined()
+    expect(last?.['tool.definition_hash']).toBeDefined()
+    expect(each.all[29]?.['tool.list_count']).toBe(30_000)
+  })
 })
 
 describe('both eras', () => {
