@@ -57,8 +57,13 @@ export async function runStdioTap(options: StdioTapOptions): Promise<number> {
   forward(child.stdout, options.stdout, (chunk) => observe('server_to_client', chunk))
   let ended = false
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    // After the end of the server a signal must not end the tap before its records are in the spool.
-    process.on(signal, () => (ended ? options.shipper?.hurry() : void child.kill(signal)))
+    process.on(signal, () => {
+      // After the end of the server a signal must not end the tap before its records are in the spool.
+      if (ended) options.shipper?.hurry()
+      // The server is gone and something that it started holds its pipes: there is nobody to wait for.
+      else if (child.exitCode !== null || child.signalCode !== null) child.stdout.destroy()
+      else pass(signal, child)
+    })
   }
   const code = await exitCodeOf(child)
   ended = true
@@ -70,6 +75,15 @@ export async function runStdioTap(options: StdioTapOptions): Promise<number> {
   }
   await Promise.all([flushed(options.stdout), options.shipper?.close(closeGraceMs)])
   return code
+}
+
+/** A signal that a system does not have, or that the server may not be sent, is no reason to end the session. */
+function pass(signal: NodeJS.Signals, child: ChildProcess): void {
+  try {
+    child.kill(signal)
+  } catch {
+    child.kill()
+  }
 }
 
 /** The server's last bytes must be out before the process ends: where pipes are asynchronous they are not yet. */
@@ -103,7 +117,8 @@ function forward(from: Readable, to: Writable, onChunk: (chunk: Buffer) => void)
 function started(child: ChildProcess, command: string): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve)
-    child.once('error', (cause) =>
+    // For good: a signal that cannot be delivered is an `error` too, and without a listener the end of the tap.
+    child.on('error', (cause) =>
       reject(
         new SealtrailError(
           'TAP_COMMAND_FAILED',
@@ -143,13 +158,20 @@ function identityOf(options: StdioTapOptions): TapIdentity {
     hostName: asName(hostname()) ?? 'unknown',
     osUserName: osUserName(),
     parentProcessName: parentProcessName(),
-    command: [options.command, ...options.args].join(' '),
+    command: [options.command, ...options.args].map(quoted).join(' '),
     agentName: asName(options.agentName),
     userName: asName(options.userName),
     workflowId: asName(options.workflowId),
     conversationId: asName(options.conversationId),
     sessionId: randomUUID(),
   }
+}
+
+/** An argument with spaces stays one argument on the record, so that redaction sees where a secret in it ends. */
+function quoted(argument: string): string {
+  if (!/\s/.test(argument)) return argument
+  const [, name = '', value = argument] = /^([\w-]{1,256}=)(.*)$/s.exec(argument) ?? []
+  return name + JSON.stringify(value)
 }
 
 /** As a field of an event holds it: 1 to 256 characters. */

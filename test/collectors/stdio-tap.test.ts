@@ -180,6 +180,24 @@ describe('ends', () => {
     expect(ended).toBe('ended')
   })
 
+  test('a server whose own child outlives it and holds the pipe does not hold the tap, nor its records', async () => {
+    await receiver.stop()
+    const { child, finished } = tap(
+      `require('child_process').spawn(process.execPath, ['-e', 'setTimeout(() => {}, 20_000)'], { stdio: 'inherit', detached: true }).unref()
+       process.stdin.once('data', () => process.stdout.write('up', () => process.exit(4)))`,
+    )
+    child.stdout?.once('data', () => setTimeout(() => child.kill('SIGTERM'), 500))
+    child.stdin?.write(call(1))
+    const started = performance.now()
+    const code = await new Promise((resolve) => child.once('exit', resolve))
+    expect(code).toBe(4)
+    expect(performance.now() - started).toBeLessThan(10_000)
+    expect(spoolFiles(spool)).toHaveLength(1)
+    child.stdout?.destroy()
+    child.stderr?.destroy()
+    await finished
+  })
+
   test('a command that does not exist is named on stderr, with exit code 2', async () => {
     const { finished } = spawnPiped(
       [collector, 'tap', '--server', 'x', '--spool', spool, '--', '/no/such/program'],
@@ -348,6 +366,23 @@ describe('records', () => {
     third.child.stdin?.end()
     await third.finished
     expect(receiver.ofClass('tool_call')).toHaveLength(1)
+  })
+
+  test('secrets on the command line of the server are replaced, those with spaces too', async () => {
+    const { child, finished } = spawnPiped(
+      [collector, 'tap', '--server', 'echo', '--url', receiver.url, '--spool', spool].concat(
+        ['--', process.execPath, '-e', answering, '--', '--password', 'correct horse battery'],
+        ['--api-key=QQQQ1111', '-e', 'DB_PASSWORD=one QQQQ2222'],
+      ),
+      tapEnvironment({ SEALTRAIL_SOURCE_SECRET: receiver.secretText }),
+    )
+    child.stdin?.end(call(1))
+    await finished
+    const url = receiver.ofClass('tool_call')[0]?.['mcp.server.url']
+    expect(url).toContain('--password "[redacted:password')
+    for (const part of ['correct', 'horse', 'battery', 'QQQQ']) {
+      expect(receiver.requests.map(({ body }) => body).join()).not.toContain(part)
+    }
   })
 
   test('secrets stand neither in the spool nor in a request, before and after first contact', async () => {
