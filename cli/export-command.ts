@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -17,11 +16,7 @@ export interface ExportFlags {
 
 /** Writes an evidence bundle into a new or empty folder. */
 export async function exportCommand(flags: ExportFlags, client: ControlClient): Promise<void> {
-  if (existsSync(flags.out) && (await readdir(flags.out)).length > 0) {
-    throw new SealtrailError('CONFIG_INVALID', `${flags.out} is not empty`, {
-      hint: 'Name a new folder with --out.',
-    })
-  }
+  await prepareFolder(flags.out)
   const body = {
     q: flags.query,
     from: readTime(flags.from, '--from'),
@@ -33,7 +28,6 @@ export async function exportCommand(flags: ExportFlags, client: ControlClient): 
     else if (line.kind === 'problem') throw new SealtrailError(codeOf(line.code), line.detail)
     else {
       progress.done()
-      await mkdir(flags.out, { recursive: true })
       for (const name of line.files) {
         await writeFile(
           join(flags.out, name),
@@ -47,6 +41,33 @@ export async function exportCommand(flags: ExportFlags, client: ControlClient): 
       )
     }
   }
+}
+
+/** Before the export leaf is written: a bundle that has no place to go must not be on the record. */
+async function prepareFolder(out: string): Promise<void> {
+  let names: string[]
+  try {
+    // Not recursive: where the system refuses a name, Node would try for ever.
+    await mkdir(out).catch((error: unknown) => {
+      if (!isErrorWithCode(error) || error.code !== 'EEXIST') throw error
+    })
+    names = await readdir(out)
+  } catch (cause) {
+    const code = isErrorWithCode(cause) ? cause.code : 'unknown error'
+    throw new SealtrailError('CONFIG_INVALID', `--out ${out} cannot be made: ${code}`, {
+      cause,
+      hint: 'Name a new or empty folder in one that exists and that you may write to.',
+    })
+  }
+  if (names.length > 0) {
+    throw new SealtrailError('CONFIG_INVALID', `--out ${out} is not empty`, {
+      hint: 'Name a new folder with --out.',
+    })
+  }
+}
+
+function isErrorWithCode(error: unknown): error is Error & { code: string } {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
 }
 
 function codeOf(code: string): ErrorCode {
