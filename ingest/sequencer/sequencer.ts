@@ -217,7 +217,6 @@ export class Sequencer implements LedgerAppender {
   ): Promise<Receipt> {
     if (this.broken !== undefined) throw this.broken
     const log = await this.log(logId)
-    if (this.broken !== undefined) throw this.broken
     return new Promise<Receipt>((done, fail) => {
       log.queue.push(work({ done, fail }))
       log.running ??= this.run(log)

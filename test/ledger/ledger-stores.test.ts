@@ -51,12 +51,13 @@ describe('the files of keys', () => {
     })
   })
 
-  /** A keyring of three lines, and the key that is in each. */
+  /** A keyring of three lines. */
   async function threeLines(): Promise<{ path: string; file: string; whole: Buffer }> {
     const path = await directory()
     const keyring = await openFileKeyring(path, testMasterKey)
-    for (const subject of ['a', 'b', 'c']) {
-      keyring.sealingKey('main', subject, day)
+    // The last one is longer than what will be written in its place.
+    for (const subjects of [['a'], ['b'], ['c', 'c1', 'c2', 'c3']]) {
+      for (const subject of subjects) keyring.sealingKey('main', subject, day)
       await keyring.sync()
     }
     await keyring.close()

@@ -199,6 +199,32 @@ describe('a sequencer that ends', () => {
   })
 })
 
+test('a sequencer has written what it will write when it has stopped: its storage may be closed', async () => {
+  let ledger: Ledger | undefined
+  let late: Promise<unknown> | undefined
+  let settled = false
+  const signing = holding('signer', 'sign', async () => {
+    late ??= ledger?.sequencer.append('main', [aToolCall()]).finally(() => {
+      settled = true
+    })
+    // The commit has begun before the last signature is there.
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  })
+  const writing = holding('storage', 'appendSegment', async () => {
+    if (late !== undefined) await new Promise((resolve) => setTimeout(resolve, 150))
+  })
+  ledger = await openEmbeddedLedger(await directory(), (name, part) =>
+    writing(name, signing(name, part)),
+  )
+  await ledger.sequencer.append('main', [aToolCall()])
+  await ledger.sequencer.stop()
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(settled).toBe(true)
+  await late
+  expect(await stored(ledger)).toHaveLength(2)
+  await ledger.close()
+})
+
 describe('a log that does not continue what was signed', () => {
   /** A ledger of two signed leaves as it was, and the same one with a third. */
   async function twoVersions(): Promise<{ path: string; earlier: string }> {
