@@ -31,6 +31,8 @@ const { values: flags } = parseArgs({ options: { seconds: { type: 'string', defa
 const seconds = Number(flags.seconds)
 const batchEvents = 500
 const senders = 4
+/** Requests of ten events, a hundred a second. */
+const paced = 1500
 
 const directory = await mkdtemp(join(tmpdir(), 'sealtrail-bench-'))
 const child = spawn(
@@ -152,24 +154,49 @@ try {
     `floor of one thread: ${Math.round(floorRate)} events/s; ratio ${(events / elapsed / floorRate).toFixed(2)}`,
   )
 
+  let clicking = true
+  const clicks: number[] = []
+  const clicker = (async () => {
+    const queries = ['', 'tool:send_mail', 'outcome:tool_error user:user-7', 'board']
+    for (let i = 0; clicking; i++) {
+      const range = new URLSearchParams({
+        q: queries[i % queries.length] ?? '',
+        from: new Date(Date.now() - 900_000).toISOString(),
+        until: new Date(Date.now() + 60_000).toISOString(),
+      })
+      const clicked = performance.now()
+      await Promise.all([
+        control.call(z.unknown(), 'GET', `/api/v1/events?${range}`),
+        control.call(z.unknown(), 'GET', `/api/v1/histogram?${range}`),
+      ])
+      clicks.push(performance.now() - clicked)
+      await sleep(1000)
+    }
+  })()
   const times: number[] = []
   const pace = performance.now()
   const pending: Promise<void>[] = []
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < paced; i++) {
     const wait = pace + i * 10 - performance.now()
     if (wait > 0) await sleep(wait)
     pending.push(post(10).then((ms) => void times.push(ms)))
   }
   await Promise.all(pending)
-  times.sort((a, b) => a - b)
+  clicking = false
+  await clicker
   print(
-    `receipt at 1,000 events/s (batches of 10): p50 ${times[250]?.toFixed(1)} ms, p99 ${times[494]?.toFixed(1)} ms`,
+    `receipt at 1,000 events/s (batches of 10) while somebody searches each second: p50 ${quantile(times, 0.5)} ms, p99 ${quantile(times, 0.99)} ms; a search with histogram: p50 ${quantile(clicks, 0.5)} ms`,
   )
   agent.destroy()
 } finally {
   child.kill('SIGTERM')
   await new Promise((resolve) => child.once('exit', resolve))
   rmSync(directory, { recursive: true, force: true })
+}
+
+function quantile(values: number[], share: number): string {
+  values.sort((a, b) => a - b)
+  return (values[Math.floor(values.length * share)] ?? Number.NaN).toFixed(1)
 }
 
 /** One thread: parse, hash, encrypt each event, one write and one fdatasync a batch. */
