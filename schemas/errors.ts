@@ -8,7 +8,7 @@ export const errorCatalogue = {
   // -- requests and records
   REQUEST_INVALID: { status: 400, title: 'The request is not valid' },
   RECORD_INVALID: { status: 400, title: 'A record is not a valid event' },
-  BODY_TOO_LARGE: { status: 413, title: 'The request body is larger than 4 MiB' },
+  BODY_TOO_LARGE: { status: 413, title: 'The request is too large' },
   ENCODING_INVALID: { status: 400, title: 'The body could not be decoded' },
   MEDIA_TYPE_UNSUPPORTED: { status: 415, title: 'The content type is not supported' },
   QUERY_INVALID: { status: 400, title: 'The query could not be understood' },

@@ -90,20 +90,40 @@ export function parseJson(text: string): JsonValue | undefined {
     const parsed: JsonValue = JSON.parse(text)
     if (depthOf(parsed) >= maxJsonDepth - 4 || findDuplicateKey(text) !== undefined)
       return undefined
-    return /\\u[dD][89a-fA-F]/.test(text) ? wellFormed(parsed) : parsed
+    return mayLackCanonicalForm(text) ? canonicalised(parsed) : parsed
   } catch {
     return undefined
   }
 }
 
-/** The value with lone surrogates replaced: they have no UTF-8 and no canonical form. */
-export function wellFormed(value: JsonValue): JsonValue {
+/** Cheap test: false when the value of this JSON text surely has a canonical form (see {@link canonicalised}). */
+export function mayLackCanonicalForm(text: string): boolean {
+  if (/\\u[dD][89a-fA-F]|\d[eE]\+?\d{3}/.test(text)) return true
+  // The largest double has 309 digits; an exponent of two digits moves the point by 99 at most.
+  return /\d{16}/.test(text) && /\d{200}/.test(text)
+}
+
+/**
+ * The value as it can stand in an event: lone surrogates, which have no UTF-8, become U+FFFD, and numbers beyond the
+ * range of a double, which JSON would write as `null`, become the text `Infinity` or `-Infinity`. The same value when
+ * there is nothing to change.
+ */
+export function canonicalised(value: JsonValue): JsonValue {
   if (typeof value === 'string') return value.toWellFormed()
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(wellFormed)
-  return Object.fromEntries(
-    Object.entries(value).map(([key, each]) => [key.toWellFormed(), wellFormed(each)]),
-  )
+  if (Array.isArray(value)) {
+    const items = value.map(canonicalised)
+    return items.every((item, i) => item === value[i]) ? value : items
+  }
+  const entries = Object.entries(value)
+  const changed = entries.map(([key, each]): [string, JsonValue] => [
+    key.toWellFormed(),
+    canonicalised(each),
+  ])
+  return changed.every(([key, each], i) => key === entries[i]?.[0] && each === entries[i]?.[1])
+    ? value
+    : Object.fromEntries(changed)
 }
 
 /** Nesting of a value; stops counting when it is past what an event may hold. */

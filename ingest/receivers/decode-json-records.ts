@@ -1,6 +1,7 @@
 import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { decodeOtlpRecords, isOtlpExport } from './decode-otlp-records.ts'
 import type { ReceivedRecord } from './received-record.ts'
+import { RecordList } from './record-list.ts'
 import { arrayElements, jsonErrorOffset, lineOf } from './scan-json.ts'
 
 export interface DecodedBody {
@@ -11,7 +12,11 @@ export interface DecodedBody {
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
-/** Records of a JSON body: one object, or a list of them. An OTLP export counts as its records. */
+/**
+ * Records of a JSON body: one object, or a list of them. An OTLP export counts as its records.
+ *
+ * @throws SealtrailError `BODY_TOO_LARGE` when there are too many.
+ */
 export function decodeJsonBody(body: Uint8Array): DecodedBody {
   const text = decode(body)
   if (text === undefined) return { records: [notUtf8(body)], malformed: undefined }
@@ -31,42 +36,48 @@ export function decodeJsonBody(body: Uint8Array): DecodedBody {
       malformed: { line, offset },
     }
   }
-  const records = Array.isArray(value)
-    ? arrayElements(text, 0).flatMap(({ from, until }) => readRecord(text.slice(from, until)))
-    : readRecord(text, value)
-  return { records, malformed: undefined }
+  const list = new RecordList()
+  if (Array.isArray(value)) {
+    for (const { from, until } of arrayElements(text, 0)) readRecord(list, text.slice(from, until))
+  } else readRecord(list, text, value)
+  return { records: list.records, malformed: undefined }
 }
 
 /**
  * Records of newline-delimited JSON. Lines are cut at the byte 0x0A, which stands in no other UTF-8 character; blank
  * lines are no records; a line that cannot be read does not spoil the others.
+ *
+ * @throws SealtrailError `BODY_TOO_LARGE` when there are too many.
  */
 export function decodeNdjsonBody(body: Uint8Array): DecodedBody {
-  const records: ReceivedRecord[] = []
+  const list = new RecordList()
   let line = 0
   for (let from = 0; from < body.length; ) {
     const newline = body.indexOf(0x0a, from)
     const until = newline < 0 ? body.length : newline
     line++
     const bytes = body.subarray(from, until)
-    if (!isBlankLine(bytes)) records.push(...readLine(bytes, line))
+    if (!isBlankLine(bytes)) readLine(list, bytes, line)
     from = until + 1
   }
-  return { records, malformed: undefined }
+  return { records: list.records, malformed: undefined }
 }
 
-function readLine(bytes: Uint8Array, line: number): ReceivedRecord[] {
+function readLine(list: RecordList, bytes: Uint8Array, line: number): void {
   const text = decode(bytes)
-  if (text === undefined) return [notUtf8(bytes)]
-  const value = parse(text)
-  if (value !== undefined) return readRecord(text.trim(), value)
-  const reason = `is not JSON: line ${line}, offset ${jsonErrorOffset(text)} of the line`
-  return [{ readable: false, bytes, code: 'RECORD_INVALID', reason }]
+  const value = text === undefined ? undefined : parse(text)
+  if (text === undefined) list.add(bytes.length, () => notUtf8(bytes))
+  else if (value !== undefined) readRecord(list, text.trim(), value)
+  else {
+    const reason = `is not JSON: line ${line}, offset ${jsonErrorOffset(text)} of the line`
+    list.add(bytes.length, () => ({ readable: false, bytes, code: 'RECORD_INVALID', reason }))
+  }
 }
 
-function readRecord(text: string, parsed?: JsonValue): ReceivedRecord[] {
+function readRecord(list: RecordList, text: string, parsed?: JsonValue): void {
   const value: JsonValue = parsed === undefined ? JSON.parse(text) : parsed
-  return isOtlpExport(value) ? decodeOtlpRecords(text) : [{ readable: true, text, value }]
+  if (isOtlpExport(value)) decodeOtlpRecords(text, list)
+  else list.add(text.length, () => ({ readable: true, text, value }))
 }
 
 function isBlankLine(bytes: Uint8Array): boolean {

@@ -39,8 +39,9 @@ export interface Parcel {
 }
 
 const defaultTimeoutMs = 30_000
-/** A few milliseconds of work. */
+/** Together a few milliseconds of work; a record that is larger has a turn of its own. */
 const recordsPerTurn = 32
+const charsPerTurn = 64 * 1024
 const mappings = knownMappings(sha256)
 
 /**
@@ -77,11 +78,23 @@ async function receiveInTurns(
   context: ReceiveContext,
 ): Promise<ReceivedRequest> {
   const parts: ReceivedRequest[] = []
-  for (let from = 0; from < records.length; from += recordsPerTurn) {
+  for (let from = 0, until = 0; from < records.length; from = until) {
     if (from > 0) await setImmediate()
-    parts.push(receiveRecords(records.slice(from, from + recordsPerTurn), context))
+    until = turnEnd(records, from)
+    parts.push(receiveRecords(records.slice(from, until), context))
   }
   return joinReceived(parts)
+}
+
+function turnEnd(records: readonly ReceivedRecord[], from: number): number {
+  let chars = 0
+  let until = from
+  for (const record of records.slice(from, from + recordsPerTurn)) {
+    chars += record.readable ? record.text.length : record.bytes.length
+    if (chars > charsPerTurn && until > from) break
+    until++
+  }
+  return until
 }
 
 /** In order, one after the other: the bus keeps the order of a log. */

@@ -25,7 +25,7 @@ import {
 } from '../mappings/mapping.ts'
 import { decodeOtlpRecord } from '../mappings/otlp-decode.ts'
 import { leftoverAttributes, otlpBaseFields } from '../mappings/otlp-fields.ts'
-import { wellFormed } from '../mappings/read-value.ts'
+import { canonicalised, mayLackCanonicalForm } from '../mappings/read-value.ts'
 import type { Redactor } from '../redaction/redactor.ts'
 import { byteLength, fitEvent } from './fit-event.ts'
 import { jsonBytes } from './json-bytes.ts'
@@ -134,7 +134,7 @@ function receiveRecord(record: ReceivedRecord, context: ReceiveContext): Outcome
   if (!record.readable) return rejectBytes(record, context)
   const fault = structuralFault(record.text)
   if (fault !== undefined) return rejectRecord(record, fault, context)
-  const sound = /\\u[dD][89a-fA-F]/.test(record.text) ? repaired(record) : record
+  const sound = mayLackCanonicalForm(record.text) ? repaired(record) : record
   const mapping = context.mappings.find((each) => each.recognise(sound))
   if (mapping === undefined) return keepUnmapped(sound, 'no mapping recognises the record', context)
   const result = mapRecord(mapping, sound)
@@ -177,16 +177,19 @@ function structuralFault(text: string): Omit<RecordProblem, 'record'> | undefine
 }
 
 function repaired(record: ReadableRecord): ReadableRecord {
-  const value = wellFormed(record.value)
-  if (record.otlp === undefined || !isJsonObject(value)) return { ...record, value }
+  const value = canonicalised(record.value)
+  if (value === record.value) return record
+  const replaced = true
+  if (record.otlp === undefined || !isJsonObject(value)) return { ...record, value, replaced }
   const inner = value.logRecord ?? value.span
   return isJsonObject(inner)
     ? {
         ...record,
         value,
+        replaced,
         otlp: decodeOtlpRecord(record.otlp.signal, value.resource, value.scope, inner),
       }
-    : { ...record, value }
+    : { ...record, value, replaced }
 }
 
 function finish(
@@ -197,6 +200,7 @@ function finish(
 ): ObservedEvent {
   const notes = [...event.notes]
   if (hasUnsafeInteger(record.text)) notes.push('numbers:beyond_2^53')
+  if (record.replaced === true) notes.push('values:replaced')
   const draft: FieldDraft = {
     'source.trust': 'asserted',
     ...event.fields,
@@ -248,6 +252,7 @@ function keepUnmapped(record: ReadableRecord, reason: string, context: ReceiveCo
     'event.class': 'other',
     'record.disposition': 'unmapped',
     'record.reason': reason,
+    ...numberingOf(record),
     ...rawFields({}, record.text),
   }
   return { disposition: 'unmapped', made: [complete(draft, [], context)] }
@@ -269,7 +274,7 @@ function rejectRecord(
   return { disposition: 'rejected', made: [complete(draft, [], context)], problem: safe }
 }
 
-/** A rejected record of a numbered source keeps its number: it is no gap. */
+/** A record of a numbered source that is not mapped keeps its number: it is no gap. */
 function numberingOf({ value, otlp }: DecodedRecord): FieldDraft {
   if (otlp !== undefined || !isJsonObject(value)) return {}
   const { 'source.epoch': epoch, 'source.seq': seq, 'source.prev': prev } = value

@@ -7,6 +7,8 @@ export interface ReadableRecord extends DecodedRecord {
   readonly readable: true
   /** The record exactly as it was sent. */
   readonly text: string
+  /** Set when `value` differs from the text in what no event can hold: lone surrogates, numbers beyond a double. */
+  readonly replaced?: true
 }
 
 /** Bytes that are no record: kept as rejected, with the reason, and redacted like any other. */

@@ -42,12 +42,7 @@ export function objectMembers(text: string, at: number): Member[] {
   return members
 }
 
-/** First character of the value that begins at or after `at`. */
-export function firstCharacter(text: string, at = 0): string | undefined {
-  return text[skipBlank(text, at)]
-}
-
-export function skipBlank(text: string, at: number): number {
+function skipBlank(text: string, at: number): number {
   let next = at
   while (next < text.length && isBlank(text.charCodeAt(next))) next++
   return next

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { decodeNdjsonBody } from '../../ingest/receivers/decode-json-records.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { EventFields } from '../../schemas/event/event.ts'
+import { canonicalJson } from '../../schemas/leaf/canonical-json.ts'
 import { authorization, startRecordingServer } from './recording-server.ts'
 
 const call = {
@@ -225,6 +226,78 @@ describe('POST /v1/events', () => {
     const [event] = server.events()
     expect(event?.['raw.record']).toContain('9007199254740993')
     expect(event?.['record.notes']).toContain('numbers:beyond_2^53')
+  })
+
+  it.each([
+    '1e999',
+    '-1e999',
+    '1E+400',
+    `1${'0'.repeat(400)}`,
+    `${'9'.repeat(215)}e99`,
+    `-0.${'0'.repeat(10)}1e0320`,
+  ])(
+    'a number beyond a double (%s) is on the record as text, with a note and the raw record',
+    async (number) => {
+      const server = startRecordingServer()
+      const inner = JSON.stringify(`{"n":${number}}`)
+      const records = [
+        `{"event.class":"tool_call","gen_ai.tool.call.arguments":{"n":${number}}}`,
+        `{"event.class":"tool_call","attributes":{"list":[${number}]}}`,
+        `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"n":${number}}}}`,
+        `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"attributes":[{"key":"mcp.method.name","value":{"stringValue":"tools/call"}},{"key":"x","value":{"doubleValue":${number}}},{"key":"gen_ai.tool.call.arguments","value":{"stringValue":${inner}}}]}]}]}]}`,
+      ]
+      const reply = await post(server, records.join('\n'), ndjson)
+      expect(reply.json()).toMatchObject({ records: 4, mapped: 4 })
+      for (const event of server.events()) {
+        canonicalJson(JSON.parse(JSON.stringify(event)))
+        // What a bus writes and reads back is what was received.
+        expect(JSON.parse(JSON.stringify(event))).toEqual(event)
+        expect(JSON.stringify(event)).toContain(number.startsWith('-') ? '-Infinity' : 'Infinity')
+        expect(event['record.notes']).toContain('values:replaced')
+        expect(event['raw.record']).toContain(number)
+      }
+    },
+  )
+
+  it('lone surrogates are replaced with a note, and the raw record keeps them', async () => {
+    const server = startRecordingServer()
+    const text = String.raw`{"event.class":"tool_call","attributes":{"a":"\ud800"}}`
+    const whole = String.raw`{"event.class":"tool_call","attributes":{"a":"\ud83d\ude00"}}`
+    await post(server, `${text}\n${whole}`, ndjson)
+    const [replaced, kept] = server.events()
+    expect(replaced?.['raw.record']).toBe(text)
+    expect(replaced?.['record.notes']).toContain('values:replaced')
+    expect(kept?.['record.notes']).toBeUndefined()
+  })
+
+  it('refuses a small body that unfolds into very many records, and says how to send them', async () => {
+    const server = startRecordingServer()
+    for (const reply of [
+      await post(server, `[${'1,'.repeat(10_000)}1]`),
+      await post(server, '1\n'.repeat(10_001), ndjson),
+      await post(server, gzipSync('0\n'.repeat(2_000_000)), {
+        ...ndjson,
+        'content-encoding': 'gzip',
+      }),
+    ]) {
+      expect(reply.statusCode).toBe(413)
+      expect(reply.json()).toMatchObject({ code: 'BODY_TOO_LARGE' })
+      expect(reply.json().detail).toContain('more than 10000 records')
+      expect(reply.json().hint).toContain('fewer records')
+    }
+    expect(server.batches).toEqual([])
+    expect((await post(server, '1\n'.repeat(10_000), ndjson)).json().records).toBe(10_000)
+  })
+
+  it('a record of a numbered source that no mapping knows keeps its number', async () => {
+    const server = startRecordingServer()
+    await post(server, '{"source.epoch":"e1","source.seq":4,"x":1}')
+    expect(server.events()[0]).toMatchObject({
+      'record.disposition': 'unmapped',
+      'source.epoch': 'e1',
+      'source.seq': 4,
+    })
+    expect(server.batches[0]?.sentDigests).toHaveLength(1)
   })
 
   it('keeps bytes that are no UTF-8 as base64', async () => {

@@ -35,6 +35,10 @@ const toolCall = {
   ],
 }
 
+function post(server: ReturnType<typeof startRecordingServer>, value: unknown, url: string) {
+  return server.app.inject({ method: 'POST', url, headers, payload: JSON.stringify(value) })
+}
+
 describe('OTLP over HTTP', () => {
   it('maps log records, keeps the others unmapped and answers success', async () => {
     const server = startRecordingServer()
@@ -81,6 +85,71 @@ describe('OTLP over HTTP', () => {
     })
     expect(reply.json().partialSuccess).toMatchObject({ rejectedLogRecords: '1' })
     expect(server.events()[0]).toMatchObject({ 'record.disposition': 'rejected' })
+  })
+
+  const evidence = { body: { stringValue: 'EVIDENCE' } }
+  it.each<[string, unknown, number]>([
+    ['resources that are no list', { resourceLogs: { scopeLogs: [evidence] } }, 1],
+    ['a resource that is no object', { resourceLogs: ['EVIDENCE'] }, 1],
+    ['scopes that are no list', { resourceLogs: [{ scopeLogs: { logRecords: [evidence] } }] }, 1],
+    ['a scope that is no object', { resourceLogs: [{ scopeLogs: [['EVIDENCE']] }] }, 1],
+    [
+      'records that are no list',
+      { resourceSpans: [{ scopeSpans: [{ spans: { a: 'EVIDENCE' } }] }] },
+      1,
+    ],
+    [
+      'a record that is no object',
+      { resourceLogs: [{ scopeLogs: [{ logRecords: ['EVIDENCE'] }] }] },
+      1,
+    ],
+    ['a member of its own', { resourceLogs: [], extra: 'EVIDENCE' }, 1],
+    ['an event beside records', { resourceLogs: 'x', 'event.class': 'EVIDENCE' }, 2],
+  ])('an export with %s is kept as rejected, wherever it is sent', async (_name, value, count) => {
+    for (const url of ['/v1/logs', '/v1/events']) {
+      const server = startRecordingServer()
+      const reply = await post(server, value, url)
+      expect(server.counts[0]).toMatchObject({ records: count, rejected: count })
+      expect(JSON.stringify(server.events())).toContain('EVIDENCE')
+      expect(reply.body).not.toContain('EVIDENCE')
+    }
+  })
+
+  it('null is an empty list, and an empty export holds nothing', async () => {
+    const server = startRecordingServer()
+    const groups = [null, [], [{ scopeLogs: null }], [{ scopeLogs: [{ logRecords: [] }] }]]
+    for (const resourceLogs of groups) {
+      expect((await post(server, { resourceLogs }, '/v1/logs')).json()).toEqual({})
+    }
+    expect(server.events()).toEqual([])
+  })
+
+  it('two resources around one record refuse it, and both are kept', async () => {
+    const server = startRecordingServer()
+    const text = `{"resourceLogs":[{"resource":{"attributes":[{"key":"a","value":{"stringValue":"FIRST"}}]},"resource":{},"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}`
+    await server.app.inject({
+      method: 'POST',
+      url: '/v1/logs',
+      headers,
+      payload: text,
+    })
+    expect(server.events()[0]?.['record.reason']).toContain('resource stands twice')
+    expect(server.events()[0]?.['raw.record']).toContain('FIRST')
+  })
+
+  it('a large resource around many records is refused before it is copied for each', async () => {
+    const server = startRecordingServer()
+    const resource = {
+      attributes: [{ key: 'a', value: { stringValue: 'x'.repeat(1_000_000) } }],
+    }
+    const logRecords = Array.from({ length: 9000 }, () => ({}))
+    const value = { resourceLogs: [{ resource, scopeLogs: [{ logRecords }] }] }
+    const before = process.memoryUsage().rss
+    const reply = await post(server, value, '/v1/logs')
+    expect(reply.statusCode).toBe(413)
+    expect(reply.json().message).toContain('resource and scope')
+    expect(server.events()).toEqual([])
+    expect(process.memoryUsage().rss - before).toBeLessThan(300_000_000)
   })
 
   it('refuses protobuf with the setting that helps', async () => {
