@@ -27,8 +27,12 @@ import { benchEvent } from './workload.ts'
  * events in batches of 500, against the floor of one thread in the same run (parse, hash, encrypt, one sync a batch).
  * Prints events a second, microseconds of CPU an event and process, receipt times at 1,000 events a second, memory.
  */
-const { values: flags } = parseArgs({ options: { seconds: { type: 'string', default: '20' } } })
+const { values: flags } = parseArgs({
+  options: { seconds: { type: 'string', default: '20' }, rate: { type: 'string', default: '0' } },
+})
 const seconds = Number(flags.seconds)
+/** Events a second; 0 is as many as are answered. */
+const rate = Number(flags.rate)
 const batchEvents = 500
 const senders = 4
 /** Requests of ten events, a hundred a second. */
@@ -119,7 +123,11 @@ try {
   const started = performance.now()
   await Promise.all(
     Array.from({ length: senders }, async () => {
-      while (performance.now() < until) await post(batchEvents)
+      for (let sent = 0; performance.now() < until; sent += batchEvents * senders) {
+        const due = rate === 0 ? 0 : started + (sent / rate) * 1000
+        await sleep(Math.max(0, due - performance.now()))
+        await post(batchEvents)
+      }
     }),
   )
   const elapsed = (performance.now() - started) / 1000

@@ -90,7 +90,7 @@ export function openCommitted(
   keyOf: (keyId: string) => Uint8Array | undefined,
 ): CommittedLeaf {
   const parsed = parseLeaf(leaf)
-  const common = { logId, index, leaf, leafHash: leafHash(sha256, leaf) }
+  const common = { logId, index, leaf, leafHash: Uint8Array.from(leafHash(sha256, leaf)) }
   if (parsed.payload === undefined)
     return { ...common, event: openLeaf(parsed, []), opened: 'full' }
   if (payload === undefined) return { ...common, event: openLeaf(parsed, []), opened: 'erased' }

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CommitObserver, CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
+import { heldBytes } from '../../ledger/held-bytes.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
 import type { CallChange } from '../../schemas/call.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
@@ -26,7 +27,8 @@ export interface FoldRunnerParts {
 const leavesPerSlice = 500
 /** Leaves judged before whoever waits for an answer gets his turn: about two milliseconds. */
 const leavesATurn = 32
-const maxWaitingLeaves = 20_000
+/** Of leaves that wait to be judged, in memory; what is beyond is read from the ledger later. */
+const maxWaitingBytes = 32 * 1024 * 1024
 /** Pause after a failure of the ledger or the appender. */
 const retryMs = 1000
 
@@ -44,9 +46,13 @@ export class FoldRunner {
     const last = log.waiting.at(-1)
     if (
       (last === undefined || last.index + 1 === segment.fromIndex) &&
-      log.waiting.length < maxWaitingLeaves
-    )
-      log.waiting.push(...segment.leaves)
+      log.waitingBytes < maxWaitingBytes
+    ) {
+      for (const leaf of segment.leaves) {
+        log.waiting.push(leaf)
+        log.waitingBytes += heldBytes(leaf.event)
+      }
+    }
     log.size = segment.treeSize
     this.wake(log)
   }
@@ -75,6 +81,7 @@ export class FoldRunner {
       next: 0,
       size: await this.parts.reader.size(logId),
       waiting: [],
+      waitingBytes: 0,
       recorded: new Set(),
       pending: [],
       running: undefined,
@@ -163,8 +170,9 @@ export class FoldRunner {
   }
 
   private async take(log: LogFold): Promise<readonly CommittedLeaf[]> {
-    while ((log.waiting[0]?.index ?? log.next) < log.next) log.waiting.shift()
-    if (log.waiting[0]?.index === log.next) return log.waiting.splice(0, leavesPerSlice)
+    const folded = log.waiting.findIndex(({ index }) => index >= log.next)
+    takeOut(log, folded < 0 ? log.waiting.length : folded)
+    if (log.waiting[0]?.index === log.next) return takeOut(log, leavesPerSlice)
     const until = Math.min(log.size, log.next + leavesPerSlice)
     const leaves: CommittedLeaf[] = []
     for await (const chunk of this.parts.reader.read(log.logId, log.next, until))
@@ -207,9 +215,16 @@ interface LogFold {
   next: number
   size: number
   waiting: CommittedLeaf[]
+  waitingBytes: number
   /** Ids of findings that are leaves already. */
   readonly recorded: Set<string>
   pending: Finding[]
   running: Promise<void> | undefined
   retry: NodeJS.Timeout | undefined
+}
+
+function takeOut(log: LogFold, count: number): CommittedLeaf[] {
+  const taken = log.waiting.splice(0, count)
+  for (const { event } of taken) log.waitingBytes -= heldBytes(event)
+  return taken
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { heldBytes } from '../../ledger/held-bytes.ts'
 import type { CallChange } from '../../schemas/call.ts'
 import { InsertPace } from './insert-pace.ts'
 import type { Projector } from './projector.ts'
@@ -8,6 +9,7 @@ interface Feed {
   cursor: number
   from: number
   changes: DatedChange[]
+  waitingBytes: number
   running: Promise<void> | undefined
   readonly pace: InsertPace
 }
@@ -18,9 +20,10 @@ interface DatedChange {
   readonly change: CallChange
 }
 
-const maxBatchChanges = 10_000
-/** Changes that may wait; about 2 KB each. */
-const maxWaitingChanges = 20_000
+const maxBatchChanges = 8192
+const maxBatchBytes = 32 * 1024 * 1024
+/** Of changes that wait, in memory. */
+const maxWaitingBytes = 64 * 1024 * 1024
 const maxBackoffMs = 5000
 /** While changes gather, how often it is looked whether they are enough for an insert. */
 const longestNapMs = 100
@@ -52,7 +55,7 @@ export class CallFeed {
     const feed = await this.feed(logId).catch(() => undefined)
     while (
       feed !== undefined &&
-      feed.changes.length > maxWaitingChanges &&
+      feed.waitingBytes > maxWaitingBytes &&
       !this.closing.signal.aborted
     ) {
       await sleep(50)
@@ -62,9 +65,11 @@ export class CallFeed {
   private enqueue(logId: string, changes: readonly CallChange[]): void {
     this.feed(logId)
       .then((feed) => {
-        feed.changes.push(
-          ...datedChanges(changes).filter(({ leafIndex }) => leafIndex >= feed.cursor),
-        )
+        for (const dated of datedChanges(changes)) {
+          if (dated.leafIndex < feed.cursor) continue
+          feed.changes.push(dated)
+          feed.waitingBytes += changeBytes(dated)
+        }
         feed.running ??= this.run(logId, feed).finally(() => {
           feed.running = undefined
         })
@@ -98,13 +103,14 @@ export class CallFeed {
   private async open(logId: string): Promise<Feed> {
     const cursor = await this.retry(() => this.projector.callsCursor(logId))
     const pace = new InsertPace(() => performance.now())
-    return { cursor, from: cursor, changes: [], running: undefined, pace }
+    return { cursor, from: cursor, changes: [], waitingBytes: 0, running: undefined, pace }
   }
 
   private async run(logId: string, feed: Feed): Promise<void> {
     while (feed.changes.length > 0 && !this.closing.signal.aborted) {
       await this.linger(feed)
       const dated = feed.changes.splice(0, batchLength(feed.changes))
+      for (const each of dated) feed.waitingBytes -= changeBytes(each)
       const until = (dated.at(-1)?.leafIndex ?? 0) + 1
       const batch = { logId, from: feed.from, until, changes: dated.map(({ change }) => change) }
       await feed.pace.measure(() => this.projector.projectCalls(batch, this.closing.signal))
@@ -114,7 +120,11 @@ export class CallFeed {
 
   /** Lets changes gather, so that a trickle of calls does not become a trickle of parts. */
   private async linger(feed: Feed): Promise<void> {
-    while (feed.changes.length < maxBatchChanges && !this.hurry.signal.aborted) {
+    while (
+      feed.changes.length < maxBatchChanges &&
+      feed.waitingBytes < maxBatchBytes &&
+      !this.hurry.signal.aborted
+    ) {
       const waitMs = Math.min(feed.pace.dueInMs(), longestNapMs)
       if (waitMs <= 0) return
       await sleep(waitMs, undefined, { signal: this.hurry.signal }).catch(() => undefined)
@@ -151,11 +161,20 @@ export function datedChanges(changes: readonly CallChange[]): DatedChange[] {
 
 /** How many changes make a batch: never some changes of a leaf without the others. */
 function batchLength(changes: readonly DatedChange[]): number {
-  let length = Math.min(changes.length, maxBatchChanges)
+  let length = 0
+  for (let bytes = 0; length < Math.min(changes.length, maxBatchChanges); length++) {
+    const change = changes[length]
+    bytes += change === undefined ? 0 : changeBytes(change)
+    if (length > 0 && bytes > maxBatchBytes) break
+  }
   while (length < changes.length && changes[length]?.leafIndex === changes[length - 1]?.leafIndex) {
     length++
   }
   return length
+}
+
+function changeBytes({ change }: DatedChange): number {
+  return heldBytes(change.call.event)
 }
 
 function errorOf(error: unknown): Error {

@@ -1,4 +1,5 @@
 import type { CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
+import { heldBytes } from '../../ledger/held-bytes.ts'
 import type { ColumnarClient } from './columnar-client.ts'
 import { encodeBatch, insertBatch, maxBatchRows } from './leaf-batch.ts'
 
@@ -51,7 +52,7 @@ export async function* readRuns(
   for await (const leaves of reader.read(logId, from, until)) {
     for (const leaf of leaves) {
       run.push(leaf)
-      sizeBytes += heldBytes(leaf)
+      sizeBytes += heldBytes(leaf.event)
       if (run.length < maxBatchRows && sizeBytes < runBytes) continue
       yield run
       run = []
@@ -59,15 +60,4 @@ export async function* readRuns(
     }
   }
   if (run.length > 0) yield run
-}
-
-const keptTextBytes = 131_072
-
-/** What a leaf costs in memory, roughly: its bytes and what was opened from its payload. */
-export function heldBytes({ leaf, event }: CommittedLeaf): number {
-  const texts =
-    Math.min(event['arguments.size_bytes'] ?? 0, keptTextBytes) +
-    Math.min(event['result.size_bytes'] ?? 0, keptTextBytes) +
-    Math.min(event['raw.size_bytes'] ?? 0, keptTextBytes)
-  return 2048 + leaf.length + 2 * texts
 }

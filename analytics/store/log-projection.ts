@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { CommittedLeaf, CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
+import { heldBytes } from '../../ledger/held-bytes.ts'
 import type { ColumnarClient } from './columnar-client.ts'
 import { InsertPace } from './insert-pace.ts'
 import { encodeBatch, insertBatch, maxBatchRows, writerOf } from './leaf-batch.ts'
-import { heldBytes, readRuns } from './leaf-range.ts'
+import { readRuns } from './leaf-range.ts'
 import { repairPrefix } from './projected-prefix.ts'
 
 export interface LogProjectionParts {
@@ -61,7 +62,7 @@ export class LogProjection {
   observe(segment: CommittedSegment): void {
     this.target = Math.max(this.target, segment.treeSize)
     const expected = (this.queue.at(-1)?.index ?? segment.fromIndex - 1) + 1
-    const sizeBytes = segment.leaves.reduce((sum, leaf) => sum + heldBytes(leaf), 0)
+    const sizeBytes = segment.leaves.reduce((sum, leaf) => sum + heldBytes(leaf.event), 0)
     if (segment.fromIndex !== expected || sizeBytes > this.parts.budget.availableBytes) {
       this.forget(this.queue.length)
     } else {
@@ -212,7 +213,7 @@ export class LogProjection {
     const sizeBytes =
       this.queue.length === 0
         ? this.queueBytes
-        : gone.reduce((sum, leaf) => sum + heldBytes(leaf), 0)
+        : gone.reduce((sum, leaf) => sum + heldBytes(leaf.event), 0)
     this.queueBytes -= sizeBytes
     this.parts.budget.availableBytes += sizeBytes
   }
