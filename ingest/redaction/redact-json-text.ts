@@ -1,6 +1,13 @@
 import { redactNamedSecret } from './redact-named-secret.ts'
 import type { RedactionPass } from './redaction-pass.ts'
-import { anyValueKeys, secretNameKind } from './secret-names.ts'
+import {
+  anyValueKeys,
+  jwkPrivateMembers,
+  pairNameKeys,
+  pairValueKeys,
+  secretFlagKind,
+  secretNameKind,
+} from './secret-names.ts'
 
 interface Literal {
   readonly from: number
@@ -14,8 +21,14 @@ interface Frame {
   readonly inherited: string | undefined
   /** Key that the next value of an object stands under. */
   key: string | undefined
-  /** Set when the object says `{"name": "password", ...}` (headers, OTLP attributes): then `value` is a secret. */
+  /** Set when the object says `{"name": "password", ...}` (headers, OTLP attributes): then its value is a secret. */
   named: string | undefined
+  /** Set when the literal before, in a list, was a command-line flag whose value is a secret. */
+  flag: string | undefined
+  /** Set when the object has a `kty`: it is a JSON Web Key. */
+  isJwk: boolean
+  /** What stands under names that only a JSON Web Key makes private. */
+  readonly jwkMembers: Literal[]
   /** Values that stand under `value` of this object, at any depth. */
   readonly values: Literal[]
   /** Same, for the enclosing objects whose `value` this frame is in. */
@@ -50,6 +63,7 @@ export function redactJsonText(
       readLiteral(frame, at, until)
       at = until
     } else if (char === 0x7b || char === 0x5b) {
+      frame.flag = undefined
       if (frames.length < maxDepth) frames.push(open(frame, char === 0x5b))
       at++
     } else if (char === 0x7d || char === 0x5d) {
@@ -73,10 +87,12 @@ export function redactJsonText(
       if (redacted !== value) edit(from, until, redacted)
       return
     }
-    if ((frame.key === 'key' || frame.key === 'name') && !frame.isArray) {
-      frame.named ??= secretNameKind(value)
+    if (!frame.isArray && frame.key !== undefined) {
+      if (pairNameKeys.has(frame.key)) frame.named ??= secretNameKind(value)
+      if (frame.key === 'kty') frame.isJwk = true
     }
-    const kind = slotKind(frame)
+    const kind = slotKind(frame) ?? (value.startsWith('-') ? undefined : frame.flag)
+    frame.flag = frame.isArray ? secretFlagKind(value) : undefined
     const redacted =
       kind === undefined ? redactString(value) : redactNamedSecret(value, kind, path, pass)
     if (redacted !== value) edit(from, until, redacted)
@@ -87,16 +103,21 @@ export function redactJsonText(
     numberToken.lastIndex = from
     const token = numberToken.exec(text)?.[0] ?? text.charAt(from)
     const until = from + token.length
-    const kind = slotKind(frame)
+    const kind = slotKind(frame) ?? frame.flag
+    frame.flag = undefined
     if (kind !== undefined) edit(from, until, redactNamedSecret(token, kind, path, pass))
     else remember(frame, { from, until, text: token })
     return until
   }
 
   function close(frame: Frame | undefined): void {
-    if (frame?.named === undefined) return
-    for (const { from, until, text: value } of frame.values) {
-      const redacted = redactNamedSecret(value, frame.named, path, pass)
+    if (frame?.named !== undefined) redactAll(frame.values, frame.named)
+    if (frame?.isJwk === true) redactAll(frame.jwkMembers, 'private-key')
+  }
+
+  function redactAll(literals: readonly Literal[], kind: string): void {
+    for (const { from, until, text: value } of literals) {
+      const redacted = redactNamedSecret(value, kind, path, pass)
       if (redacted !== value) edit(from, until, redacted)
     }
   }
@@ -110,12 +131,17 @@ function open(parent: Frame | undefined, isArray: boolean): Frame {
   const slot = parent === undefined ? undefined : slotKind(parent)
   const outer = parent === undefined ? [] : [...parent.outer]
   // Bounded: more than this many enclosing `value` keys are not followed.
-  if (parent?.key === 'value' && outer.length < 4) outer.push(parent.values)
+  if (parent?.key !== undefined && pairValueKeys.has(parent.key) && outer.length < 4) {
+    outer.push(parent.values)
+  }
   return {
     isArray,
     inherited: isArray || (parent?.key !== undefined && slot !== undefined) ? slot : undefined,
     key: undefined,
     named: undefined,
+    flag: undefined,
+    isJwk: false,
+    jwkMembers: [],
     values: [],
     outer,
   }
@@ -131,7 +157,8 @@ function slotKind(frame: Frame): string | undefined {
 }
 
 function remember(frame: Frame, literal: Literal): void {
-  if (frame.key === 'value') frame.values.push(literal)
+  if (frame.key !== undefined && pairValueKeys.has(frame.key)) frame.values.push(literal)
+  if (frame.key !== undefined && jwkPrivateMembers.has(frame.key)) frame.jwkMembers.push(literal)
   for (const values of frame.outer) values.push(literal)
 }
 

@@ -7,7 +7,14 @@ import {
   type Redaction,
   type RedactionPass,
 } from './redaction-pass.ts'
-import { anyValueKeys, secretNameKind } from './secret-names.ts'
+import {
+  anyValueKeys,
+  jwkPrivateMembers,
+  pairNameKeys,
+  pairValueKeys,
+  secretFlagKind,
+  secretNameKind,
+} from './secret-names.ts'
 
 export interface RedactorOptions {
   /** HMAC token of a secret, see `createRedactionToken`. Absent before the log's token key is known. */
@@ -128,12 +135,19 @@ function redactArray(
   let copy: unknown[] | undefined
   for (let index = 0; index < array.length; index++) {
     const element = array[index]
-    const redacted = redactValue(element, `${path}/${index}`, named, pass, depth + 1)
+    const kind = named ?? argumentKind(array[index - 1], element)
+    const redacted = redactValue(element, `${path}/${index}`, kind, pass, depth + 1)
     if (redacted === element) continue
     copy ??= [...array]
     copy[index] = redacted
   }
   return copy ?? array
+}
+
+/** `["--password", "..."]`: what stands after a flag is its value, unless it is a flag as well. */
+function argumentKind(before: unknown, element: unknown): string | undefined {
+  if (typeof before !== 'string' || !before.startsWith('-')) return undefined
+  return typeof element === 'string' && element.startsWith('-') ? undefined : secretFlagKind(before)
 }
 
 function redactObject(
@@ -144,9 +158,13 @@ function redactObject(
   depth: number,
 ): object {
   const pair = pairKind(object)
+  const isJwk = 'kty' in object && typeof object.kty === 'string'
   let changed = false
   const entries = Object.entries(object).map(([key, value]): [string, unknown] => {
-    const kind = secretNameKind(key) ?? inheritedKind(key, named, pair)
+    const kind =
+      isJwk && jwkPrivateMembers.has(key)
+        ? 'private-key'
+        : (secretNameKind(key) ?? inheritedKind(key, named, pair))
     const redactedKey = redactText(key, path, pass)
     const redacted = redactValue(
       value,
@@ -166,12 +184,16 @@ function inheritedKind(
   named: string | undefined,
   pair: string | undefined,
 ): string | undefined {
-  if (key === 'value' && pair !== undefined) return pair
+  if (pair !== undefined && pairValueKeys.has(key)) return pair
   return named !== undefined && anyValueKeys.has(key) ? named : undefined
 }
 
 /** `{"name": "authorization", "value": "..."}`, as header lists and OTLP attributes are written. */
 function pairKind(object: object): string | undefined {
-  const name = 'key' in object ? object.key : 'name' in object ? object.name : undefined
-  return typeof name === 'string' && 'value' in object ? secretNameKind(name) : undefined
+  for (const key of pairNameKeys) {
+    const name: unknown = Object.hasOwn(object, key) ? Reflect.get(object, key) : undefined
+    const kind = typeof name === 'string' ? secretNameKind(name) : undefined
+    if (kind !== undefined) return kind
+  }
+  return undefined
 }

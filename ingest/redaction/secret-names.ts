@@ -4,7 +4,11 @@ export type SecretKind = string
 const exact: Readonly<Record<string, SecretKind>> = {
   pwd: 'password',
   pass: 'password',
+  pw: 'password',
   pin: 'password',
+  bearer: 'token',
+  mfacode: 'token',
+  mnemonic: 'secret',
   auth: 'authorization',
   authorization: 'authorization',
   proxyauthorization: 'authorization',
@@ -29,11 +33,27 @@ const suffixes: readonly (readonly [string, SecretKind])[] = [
   ['passphrase', 'password'],
   ['passcode', 'password'],
   ['userpwd', 'password'],
+  ['passwort', 'password'],
+  ['passwordvalue', 'password'],
+  ['passwordhash', 'password'],
+  ['passwordconfirm', 'password'],
+  ['passwordconfirmation', 'password'],
+  ['seedphrase', 'secret'],
+  ['recoveryphrase', 'secret'],
+  ['recoverycode', 'secret'],
+  ['recoverycodes', 'secret'],
+  ['recoverykey', 'secret'],
+  ['backupcodes', 'secret'],
   ['secret', 'secret'],
   ['secrets', 'secret'],
   ['secretvalue', 'secret'],
   ['clientassertion', 'token'],
   ['token', 'token'],
+  ['tokenvalue', 'token'],
+  ['accesstokens', 'token'],
+  ['refreshtokens', 'token'],
+  ['authtokens', 'token'],
+  ['apitokens', 'token'],
   ['apikey', 'api-key'],
   ['apikeys', 'api-key'],
   ['privatekey', 'private-key'],
@@ -83,8 +103,25 @@ function classify(folded: string, name: string): SecretKind | undefined {
     .at(-1)
     ?.replace(/[^a-z0-9]/g, '')
   if (last !== undefined && last !== folded && Object.hasOwn(exact, last)) return exact[last]
-  return suffixes.find(([suffix]) => folded.endsWith(suffix))?.[1]
+  // `password1`, `password2` of a form; not the digits of `x509`.
+  const bare = folded.replace(/\d{1,2}$/, '')
+  return suffixes.find(([suffix]) => bare.endsWith(suffix))?.[1]
 }
+
+/** Kind of secret that follows a command-line flag (`--db-password`), as lists of arguments hold it; else undefined. */
+export function secretFlagKind(argument: string): SecretKind | undefined {
+  const name = argument.length > 80 ? undefined : /^--?([A-Za-z][\w-]+)$/.exec(argument)?.[1]
+  return name === undefined || name.startsWith('no-') ? undefined : secretNameKind(name)
+}
+
+/** Keys of a name-value pair: headers, environments of containers, OTLP attributes. */
+export const pairNameKeys: ReadonlySet<string> = new Set(['name', 'key', 'Name', 'Key'])
+export const pairValueKeys: ReadonlySet<string> = new Set(['value', 'val', 'Value'])
+
+/** Members of a JSON Web Key that are private (RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1); it is one by its `kty`. */
+export const jwkPrivateMembers: ReadonlySet<string> = new Set([
+  ...['d', 'p', 'q', 'dp', 'dq', 'qi', 'k'],
+])
 
 /** Keys of an OTLP AnyValue: what stands under a secret name may be wrapped in one. */
 export const anyValueKeys: ReadonlySet<string> = new Set([

@@ -1,4 +1,4 @@
-import type { SecretKind } from './secret-names.ts'
+import { type SecretKind, secretFlagKind, secretNameKind } from './secret-names.ts'
 
 /**
  * One way to find secrets in free text. Every pattern runs in linear time: quantifiers are bounded and never nested,
@@ -26,7 +26,7 @@ export interface SecretSpan {
 
 /** One word that says a value is a placeholder or a remark, not a secret. */
 const remark =
-  /^(?:null|none|nil|true|false|undefined|required|optional|missing|invalid|expired|revoked|empty|string|number|boolean|object|hidden|masked|redacted|unset|unknown|incorrect|wrong|must|not|is|was|the|for|and|has|cannot|n\/a|\*{2,}.*|x{3,}|\.{3,}|-+|_+|\[redacted.*|<[^>]*>?|\$\{.*|\{\{.*|\$[A-Z_]+|%[A-Z_]+%?)$/i
+  /^(?:null|none|str|int|bool|bytes|await|include|omit|same-origin|oauth2?|oidc|saml|nil|true|false|undefined|required|optional|missing|invalid|expired|revoked|empty|string|number|boolean|object|hidden|masked|redacted|unset|unknown|incorrect|wrong|must|not|is|was|the|for|and|has|cannot|n\/a|\*{2,}.*|x{3,}|\.{3,}|-+|_+|\[redacted.*|<[^>]*>?|\$\{.*|\{\{.*|\$[A-Z_]+|%[A-Z_]+%?)$/i
 
 export function isRemark(value: string): boolean {
   return remark.test(value.length > 64 ? value.slice(0, 64) : value)
@@ -43,26 +43,30 @@ function tail(match: RegExpExecArray, secret: string | undefined): SecretSpan | 
   return { from: whole.length - secret.length, until: whole.length }
 }
 
-const keyword = String.raw`pass(?:word|wd|phrase|code)s?|pwd|secret|token|api[_\- ]?key|private[_-]?key|access[_-]?key|secret[_-]?key|account[_-]?key|signing[_-]?key|encryption[_-]?key|master[_-]?key|subscription[_-]?key|auth[_-]?key|credentials?|connection[_-]?string`
+const keyword = String.raw`pass(?:word|wort|wd|phrase|code)s?|pwd|secret|token|api[_\- ]?key|private[_-]?key|access[_-]?key|secret[_-]?key|account[_-]?key|signing[_-]?key|encryption[_-]?key|master[_-]?key|subscription[_-]?key|auth[_-]?key|credentials?|connection[_-]?string`
 const quoted = String.raw`\\{0,7}"([^"\r\n]{1,4096})|\\{0,7}'([^'\r\n]{1,4096})|\\{0,7}${'`'}([^${'`'}\r\n]{1,4096})`
 const bare = String.raw`([^\s"'${'`'},;&<>\\]{1,2048})`
 
 /** `key=value`, `key: value`, `"key": "value"` (quotes escaped up to three times). */
 const keyValue = new RegExp(
-  String.raw`(${keyword})(\\{0,7}["'${'`'}\]]{0,2}[ \t]{0,8}(?::=|=>|[:=])[ \t]{0,8})(?:${quoted}|${bare})`,
+  String.raw`(${keyword})(\\{0,7}["'${'`'}\]]{0,2}[ \t]{0,8}(?::=|=>|->|[:=](?!=))[ \t]{0,8})(?:${quoted}|${bare})`,
   'gi',
 )
-/** `--password value`, as tools that run commands get it. */
+/** `--password value` and `--pass=value`, as tools that run commands get it. */
 const commandFlag = new RegExp(
-  String.raw`--[\w-]{0,32}?(${keyword})([ \t]{1,8})(?:${quoted}|${bare})`,
-  'gi',
+  String.raw`(?<![\w-])(--?[A-Za-z][\w-]{1,64})([ \t]{1,8}|=)(?:${quoted}|${bare})`,
+  'g',
 )
 /** `the password is value`. */
 const prose =
   /(pass(?:word|phrase|code)|pwd|secret|token)([ \t]{1,8}is[ \t]{1,8})(?:"([^"\r\n]{1,4096})|'([^'\r\n]{1,4096})|`([^`\r\n]{1,4096})|([^\s"'`,;&<>\\]{1,2048}))/gi
 
 const harmlessBefore =
-  /(?:progress|page|next|previous|continuation|sync|cursor|start|end|stop|pagination)[_-]?$/i
+  /(?:(?:progress|page|next|previous|continuation|sync|cursor|start|end|stop|pagination)[_-]?|unexpected )$/i
+
+/** Source code that says where a secret comes from: a call, or a member of what holds the configuration. */
+const code =
+  /^(?:[A-Za-z_$][\w$]{0,64}(?:\.[\w$]{1,64}){0,8}\([^()]{0,256}\);?|\$\(\w{0,64}|(?:process\.env|os\.environ|import\.meta\.env|env|config|settings|self|this|props|options|opts|ctx|req|request|args|params|secrets|vars?|local|data|input|event)\.[\w$.]{1,128}[[(]?|os\.(?:environ|getenv)[[(]?|(?:Optional|Union|list|dict)\[.{0,64})[,;]?$/
 
 /** Reads a match of the three patterns above: (key)(separator)(value in one of four quotings). */
 function assignedSecret(match: RegExpExecArray): SecretSpan | undefined {
@@ -80,6 +84,7 @@ function assignedSecret(match: RegExpExecArray): SecretSpan | undefined {
       ? value.replace(/[)\]}.,;:!?]{1,8}$/, '')
       : value.replace(/\\{1,7}$/, '')
   if (trimmed === '' || isRemark(trimmed)) return undefined
+  if (quotedValue === undefined && code.test(value)) return undefined
   return { from: start, until: start + trimmed.length, kind: kindOfKeyword(key) }
 }
 
@@ -92,6 +97,8 @@ function kindOfKeyword(key: string): SecretKind {
 function keyValueSecret(match: RegExpExecArray): SecretSpan | undefined {
   const span = assignedSecret(match)
   const [, key = '', separator = ''] = match
+  // arn:aws:secretsmanager:us-east-1:123456789012:secret:name
+  if (separator === ':' && match.input[match.index - 1] === ':') return undefined
   const unquoted = match[6]
   if (span === undefined || unquoted === undefined || kindOfKeyword(key) === 'password') return span
   // `Invalid token: check the docs` is prose; `token: a1b2c3` is not.
@@ -100,8 +107,13 @@ function keyValueSecret(match: RegExpExecArray): SecretSpan | undefined {
 }
 
 function flagSecret(match: RegExpExecArray): SecretSpan | undefined {
-  const value = match[3] ?? match[4] ?? match[5] ?? match[6] ?? ''
-  return value.startsWith('-') ? undefined : assignedSecret(match)
+  const [whole, flag = '', separator, double, single, tick, unquoted] = match
+  const value = double ?? single ?? tick ?? unquoted ?? ''
+  const kind = secretFlagKind(flag)
+  const isFlag = separator !== '=' && value.startsWith('-')
+  if (kind === undefined || isFlag || isRemark(value)) return undefined
+  // The closing quote is not part of the match.
+  return { from: whole.length - value.length, until: whole.length, kind }
 }
 
 /** `the password is wrong` names none: a digit or mixed case must be there. */
@@ -124,12 +136,41 @@ function privateKeyEnd(match: RegExpExecArray): number {
   return text.length - match.index
 }
 
+const nextWord = /[ \t]{1,8}([^\s"'`,;\\]{1,8192})/y
+
 function authorizationSecret(match: RegExpExecArray): SecretSpan | undefined {
-  const [, parameters, scheme, alone] = match
+  const [whole, parameters, scheme, alone] = match
   if (alone === undefined) return tail(match, parameters ?? scheme)
-  return isRemark(alone) || (!looksRandom(alone) && alone.length < 20)
-    ? undefined
-    : tail(match, alone)
+  if (isSecretWord(alone)) return tail(match, alone)
+  // A scheme that is not known here.
+  nextWord.lastIndex = match.index + whole.length
+  const credentials = nextWord.exec(match.input)
+  const word = credentials?.[1]
+  if (credentials === null || word === undefined || !isSecretWord(word)) return undefined
+  const until = whole.length + credentials[0].length
+  return { from: until - word.length, until }
+}
+
+function isSecretWord(word: string): boolean {
+  return !isRemark(word) && (looksRandom(word) || word.length >= 20)
+}
+
+/** `curl -u bob:secret`; not `docker run -u 1000:1000`, `chown`, `sort -u file:1`. */
+function userOptionSecret(match: RegExpExecArray): SecretSpan | undefined {
+  const [, user = '', password = ''] = match
+  if (/^\d+$/.test(user) && /^\d+$/.test(password)) return undefined
+  const isHttp = /\b(?:curl|wget|https?|ftp|svn|mysql|psql)\b/i.test(match.input)
+  return isHttp || looksRandom(password) ? tail(match, password) : undefined
+}
+
+/** `<password>value</password>` */
+function elementSecret(match: RegExpExecArray): SecretSpan | undefined {
+  const [whole, name = '', content = ''] = match
+  const kind = secretNameKind(name)
+  const value = content.trimEnd()
+  if (kind === undefined || isRemark(value)) return undefined
+  const from = whole.length - 2 - content.length
+  return { from, until: from + value.length, kind }
 }
 
 /** Where a token may begin: not inside of a word, but after `\\n` and `%22`, which end in a letter or digit. */
@@ -247,14 +288,14 @@ export const secretRules: readonly SecretRule[] = [
   prefixed('gh[pousr]_', '[A-Za-z0-9]{16,255}', /gh[pousr]_/, 'github-token'),
   prefixed('github_pat_', '[A-Za-z0-9_]{20,255}', /github_pat_/, 'github-token'),
   prefixed(
-    'glpat-|gldt-|glrt-|glcbt-|glptt-|glft-|glimt-|glagent-|gloas-',
+    'gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat|ffct|wt)-',
     '[A-Za-z0-9_.-]{16,255}',
     /gl[a-z]{2,6}-/,
     'gitlab-token',
   ),
   prefixed(
-    'xox[abceoprs]-|xoxe\\.xox[bp]-|xapp-',
-    '[A-Za-z0-9-]{10,255}',
+    'xox[abcdeoprs]-|xoxe\\.xox[bp]-|xapp-',
+    '[A-Za-z0-9%/+=-]{10,512}',
     /xox|xapp-/,
     'slack-token',
   ),
@@ -264,9 +305,21 @@ export const secretRules: readonly SecretRule[] = [
     pattern: /hooks\.slack\.com\/(?:services|workflows)\/([A-Za-z0-9/_-]{20,255})/g,
     secret: (match) => tail(match, match[1]),
   },
+  {
+    kind: 'webhook',
+    when: /webhook/i,
+    pattern:
+      /(?:discord(?:app)?\.com\/api\/webhooks\/\d{1,24}|\.webhook\.office\.com\/webhookb2)\/([A-Za-z0-9@/_-]{20,512})/g,
+    secret: (match) => tail(match, match[1]),
+  },
   prefixed('npm_', '[A-Za-z0-9]{30,255}', /npm_/, 'npm-token'),
   prefixed('pypi-Ag', '[A-Za-z0-9_-]{16,1024}', /pypi-Ag/, 'pypi-token'),
-  prefixed('[srp]k_(?:live|test)_', '[A-Za-z0-9]{10,255}', /[srp]k_(?:live|test)_/, 'stripe-key'),
+  prefixed(
+    '[srp]k_(?:org_)?(?:live|test)_',
+    '[A-Za-z0-9]{10,255}',
+    /[srp]k_(?:org_)?(?:live|test)_/,
+    'stripe-key',
+  ),
   prefixed('whsec_', '[A-Za-z0-9+/=]{16,255}', /whsec_/, 'stripe-key'),
   {
     kind: 'model-api-key',
@@ -280,11 +333,45 @@ export const secretRules: readonly SecretRule[] = [
   },
   prefixed('stk_|sts_', '[A-Za-z0-9_-]{16,255}', /st[ks]_/, 'sealtrail-key'),
   prefixed(
-    'hf_|shpat_|shpss_|dop_v1_|doo_v1_|lin_api_|figd_|glsa_|dckr_pat_|ntn_|ATATT3|ATCTT3|NRAK-|nvapi-|gsk_|r8_|pplx-|tskey-|dt0c01\\.|hvs\\.|hvb\\.|dp\\.pt\\.|sntrys_|phc_|rubygems_|dapi(?=[0-9a-f]{32})|SG\\.(?=[\\w-]{16,64}\\.)',
-    '[A-Za-z0-9_.=-]{16,512}',
-    /hf_|shp|do[op]_v1_|lin_api_|figd_|glsa_|dckr_pat_|ntn_|AT[AC]TT3|NRAK-|nvapi-|gsk_|r8_|pplx-|tskey-|dt0c01|hv[sb]\.|dp\.pt|sntrys_|phc_|rubygems_|dapi|SG\./,
+    'hf_|shp(?:at|ss|ca|pa)_|do[opr]_v1_|lin_api_|figd_|glsa_|glc_|dckr_(?:pat|oat)_|ntn_|secret_(?=[A-Za-z0-9]{40})|ATATT3|ATCTT3|ATBB(?=[A-Za-z0-9]{24})|NRAK-|nvapi-|gsk_|r8_|pplx-|xai-(?=[A-Za-z0-9]{40})|tskey-|dt0c01\\.|hvs\\.|hvb\\.|dp\\.(?:pt|st|ct|sa)\\.|sntry[su]_|phc_|rubygems_|dapi(?=[0-9a-f]{32})|SG\\.(?=[\\w-]{16,64}\\.)|pul-(?=[0-9a-f]{40})|PMAK-|sbp_(?=[0-9a-f]{32})|sb_secret_|sq0(?:csp|atp)-|pscale_(?:tkn|pw|oauth)_|fo1_|fm[12]_|AGE-SECRET-KEY-1|ABSK(?=[A-Za-z0-9+/]{40})|tvly-|lsv2_(?:pt|sk)_|pcsk_|HRKU-|CFPAT-|xkeysib-|nfp_|vercel_blob_rw_|ops_(?=eyJ)|bku[aibcd]_|CCI(?:PAT|PRJ)_|key-(?=[0-9a-f]{32})',
+    '[A-Za-z0-9_.=+/-]{16,2048}',
+    /hf_|shp|do[opr]_v1_|lin_api_|figd_|glsa_|glc_|dckr_|ntn_|secret_|AT[AC]TT3|ATBB|NRAK-|nvapi-|gsk_|r8_|pplx-|xai-|tskey-|dt0c01|hv[sb]\.|dp\.|sntry|phc_|rubygems_|dapi|SG\.|pul-|PMAK-|sbp_|sb_secret_|sq0|pscale_|fo1_|fm[12]_|AGE-|ABSK|tvly-|lsv2_|pcsk_|HRKU-|CFPAT-|xkeysib-|nfp_|vercel_|ops_|bku|CCIP|key-/,
     'vendor-token',
   ),
+  {
+    // Telegram: bot id and token, also in the path of a URL.
+    kind: 'vendor-token',
+    when: /:AA/,
+    pattern: /(?<!\d)\d{8,12}:AA[\w-]{32,34}(?![\w-])/g,
+  },
+  {
+    // Terraform: fourteen characters of an id before the literal.
+    kind: 'vendor-token',
+    when: /\.atlasv1\./,
+    pattern: /(?<![A-Za-z0-9])[A-Za-z0-9]{14}\.atlasv1\.[\w-]{40,128}/g,
+  },
+  {
+    kind: 'azure-secret',
+    when: /AZDO/,
+    pattern: /(?<![A-Za-z0-9])[A-Za-z0-9]{52,84}AZDO[A-Za-z0-9]{4}(?![A-Za-z0-9])/g,
+  },
+  {
+    // crypt(5) and PHC strings: /etc/shadow, htpasswd, tables of users.
+    kind: 'password-hash',
+    when: /\$(?:2[aby]|[156y]|apr1|argon2)/,
+    pattern: /\$(?:2[aby]|[156y]|apr1|argon2(?:id?|d))\$[A-Za-z0-9./$=,+]{20,512}/g,
+  },
+  {
+    // DSN of Go's MySQL driver: user:password@tcp(host)/database
+    kind: 'url-password',
+    when: /@(?:tcp|unix)\(/,
+    pattern: /(?<![\w.:/@-])[\w.-]{1,64}:([^\s"'/]{1,256})@(?:tcp|unix)\(/g,
+    secret: (match) => {
+      const password = match[1] ?? ''
+      const from = match[0].lastIndexOf('@') - password.length
+      return { from, until: from + password.length }
+    },
+  },
   {
     // RFC 6265 sections 4.1 and 4.2: the whole header value, up to the end of the line or the closing quote.
     kind: 'cookie',
@@ -298,8 +385,28 @@ export const secretRules: readonly SecretRule[] = [
     // curl -u user:password
     kind: 'password',
     when: /-u[ \t]|--user[ \t=]/,
-    pattern: /(?<![\w-])(?:-u[ \t]{1,8}|--user[ \t=]{1,8})["']?[^\s:"']{1,128}:([^\s"']{1,256})/g,
+    pattern: /(?<![\w-])(?:-u[ \t]{1,8}|--user[ \t=]{1,8})["']?([^\s:"']{1,128}):([^\s"']{1,256})/g,
+    secret: userOptionSecret,
+  },
+  {
+    // netrc(5)
+    kind: 'password',
+    when: /login\s/,
+    pattern: /(?<!\w)login\s{1,8}\S{1,256}\s{1,8}password\s{1,8}(\S{1,1024})/g,
     secret: (match) => tail(match, match[1]),
+  },
+  {
+    // npmrc
+    kind: 'authorization',
+    when: /_auth/,
+    pattern: /(?<![A-Za-z0-9])_auth[ \t]{0,8}=[ \t]{0,8}["']?([^\s"']{1,4096})/g,
+    secret: (match) => tail(match, match[1]),
+  },
+  {
+    kind: 'secret',
+    when: /<\//,
+    pattern: /<([A-Za-z][\w.:-]{0,64})(?:\s[^<>]{0,256})?>\s{0,64}([^<>\s][^<]{0,4096})<\//g,
+    secret: elementSecret,
   },
   {
     kind: 'secret',
@@ -307,6 +414,6 @@ export const secretRules: readonly SecretRule[] = [
     pattern: keyValue,
     secret: keyValueSecret,
   },
-  { kind: 'secret', when: /--[\w-]/, pattern: commandFlag, secret: flagSecret },
+  { kind: 'secret', when: /-[\w-]/, pattern: commandFlag, secret: flagSecret },
   { kind: 'secret', when: /\bis[ \t]/i, pattern: prose, secret: proseSecret },
 ]

@@ -31,6 +31,19 @@ const canaries: readonly (readonly [string, string])[] = [
   ['https://a.blob/x?sv=1&sig=canary22canary22canary22', 'canary22'],
   [join('AI', 'zacanary23canary23canary23canary23canar'), 'canary23'],
   [join('py', 'pi-AgEIcanary24canary24canary24'), 'canary24'],
+  [join('github', '_pat_11canary25canary25canary25'), 'canary25'],
+  [join('sk-', 'proj-canary26canary26canary26canary26'), 'canary26'],
+  [join('xo', 'xd-canary27canary27'), 'canary27'],
+  [join('dop', '_v1_canary28canary28canary28'), 'canary28'],
+  [join('SG', '.canary29canary29canary29.canary29canary29'), 'canary29'],
+  [join('GOCS', 'PX-canary30canary30canary30'), 'canary30'],
+  ['["--db-password","canary31"]', 'canary31'],
+  ['{"Name":"API_KEY","Value":"canary32"}', 'canary32'],
+  ['{"kty":"EC","d":"canary33"}', 'canary33'],
+  ['<password>canary34</password>', 'canary34'],
+  ['root:$6$salt$canary35canary35canary35', 'canary35'],
+  ['app:canary36@tcp(db)/x', 'canary36'],
+  ['{"client_secret":"canary37\\u0021"}', 'canary37'],
 ]
 
 /** Every place of a native record that can hold text. */

@@ -72,6 +72,62 @@ const secrets: [string, string, string, string][] = [
   ['token', 'export GITHUB_TOKEN=abcdef', 'abcdef', 'GITHUB_TOKEN'],
   ['api-key', '?api_key=abc123&x=1', 'abc123', 'x=1'],
   ['secret', 'client_secret: "a b c"', 'a b c', ''],
+  ['github-token', join('github', '_pat_11AAAAAAA0', 'a1B2'.repeat(18)), 'a1B2a1B2', ''],
+  ['gitlab-token', join('gl', 'pat-0123456789abcdefghij0123456.01.0a1b2c3d4'), '0a1b2c3d4', ''],
+  ['gitlab-token', join('gl', 'rt-t1_0123456789abcdefghij'), '0123456789', ''],
+  ['gitlab-token', join('gl', 'soat-0123456789abcdefghij'), '0123456789', ''],
+  ['aws-key-id', join('AS', 'IAIOSFODNN7EXAMPLE'), 'IOSFODNN7', ''],
+  ['slack-token', join('xo', 'xd-0123%2Babcdef'), '0123%2Babcdef', ''],
+  ['slack-token', join('xo', 'xe.xoxp-1-Mi0yLTEyMzQ1Njc4OTA'), 'Mi0yLTEyMzQ', ''],
+  ['stripe-key', join('rk_', 'live_0123456789abcdefghij'), '0123456789', ''],
+  ['stripe-key', join('sk_', 'org_live_0123456789abcdefghij'), '0123456789', ''],
+  ['gcp-secret', join('GOCS', 'PX-0123456789abcdefghij01234567'), '0123456789', ''],
+  ...(
+    [
+      ['do', 'o_v1_'],
+      ['do', 'r_v1_'],
+      ['SG', '.0123456789abcdefghij01.'],
+      ['xa', 'i-'],
+      ['gs', 'k_'],
+      ['sntr', 'yu_'],
+      ['gl', 'c_'],
+      ['dckr', '_oat_'],
+      ['AT', 'BB'],
+      ['PM', 'AK-'],
+      ['pul', '-'],
+      ['sb', 'p_'],
+      ['pscale', '_tkn_'],
+      ['dp', '.st.'],
+      ['nf', 'p_'],
+      ['tv', 'ly-'],
+      ['pc', 'sk_'],
+      ['AGE-SECRET', '-KEY-1'],
+      ['key', '-'],
+      ['HR', 'KU-'],
+    ] as const
+  ).map(([prefix, rest]): [string, string, string, string] => [
+    'vendor-token',
+    `is ${join(prefix, rest, '0123456789abcdef'.repeat(4))}, ok`,
+    '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef',
+    ', ok',
+  ]),
+  ['vendor-token', join('123456789', ':AA', 'aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3'), 'aB3dE5fG7h', ''],
+  ['vendor-token', `aB3dE5fG7hJ9kL.atlasv1.${b64}`, b64, ''],
+  ['webhook', `https://discord.com/api/webhooks/1234/${b64}`, b64, 'discord.com'],
+  ['password-hash', 'root:$6$salt$0123456789abcdefghij:19000:0', '0123456789', 'root:'],
+  ['password-hash', 'bob:$2b$10$0123456789abcdefghij01', '0123456789', 'bob:'],
+  ['password-hash', '$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$0123456789', '0123456789', ''],
+  ['url-password', 'root:hunter2@tcp(127.0.0.1:3306)/main', 'hunter2', 'root:'],
+  ['password', 'machine x login bob password hunter2 end', 'hunter2', 'login bob'],
+  ['password', 'mysql --pass hunter2 -h db', 'hunter2', '-h db'],
+  ['password', 'cmd --db-password=hunter2', 'hunter2', '--db-password='],
+  ['api-key', "cmd --api-key 'a b c' x", 'a b c', ' x'],
+  ['password', '<user><password>hunter2</password></user>', 'hunter2', '</password>'],
+  ['api-key', '<ns:apiKey type="x"> abc12345 </ns:apiKey>', 'abc12345', '</ns:apiKey>'],
+  ['authorization', '//registry/:_auth = dXNlcjpwYXNz', 'dXNlcjpwYXNz', 'registry'],
+  ['authorization', 'Authorization: SSWS 00abcdefghij', '00abcdefghij', 'SSWS'],
+  ['password', 'password -> hunter2', 'hunter2', '->'],
+  ['password', 'Passwort: hunter2', 'hunter2', 'Passwort'],
   ['secret', "{'client_secret': 'abc'}", "'abc'", 'client_secret'],
   ['secret', 'call {\\"client_secret\\":\\"abcq\\",\\"a\\":1}', 'abcq', '\\"a\\":1'],
 ]
@@ -85,6 +141,22 @@ const harmless = [
   'Bearer realm="example"',
   'a bearer of bad news',
   'Basic authentication is needed',
+  'const token = getToken()',
+  'token = await fetchToken(user)',
+  'const password = process.env.PASSWORD',
+  'api_key=config.api_key',
+  'if (token === null) return; if (secret == other) stop()',
+  'password: str, token: Optional[str] = None',
+  'password = os.environ["DB_PASSWORD"]',
+  'password=$(cat file)',
+  'arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/db',
+  "fetch(url, { credentials: 'same-origin' })",
+  'SyntaxError: Unexpected token: identifier9',
+  'docker run -u 1000:1000 image; chown -u bob:staff file',
+  '--token-file /run/secrets/x --password-stdin --no-password x',
+  'it costs $1 and $6 or $2a',
+  '<secretary>bob</secretary><password></password><password>***</password>',
+  'key-value pul-request xai-model dp.table sbp_x secret_santa webhook',
   'https://example.com:8443/path?x=1#frag',
   'https://user@example.com/path',
   'mail alice@example.com',
@@ -195,6 +267,40 @@ describe('JSON text', () => {
     }
   })
 
+  it.each([
+    ['a flag and its value in a list', { args: ['run', '--db-password', 'QQQQ', '--verbose'] }],
+    ['a flag and a number', { args: ['--pin', 7777] }],
+    ['a pair with capitals', { Name: 'DB_PASSWORD', Value: 'QQQQ' }],
+    ['a pair that says val', [{ val: 'QQQQ', key: 'api_key' }]],
+    ['a private JSON Web Key', { d: 'QQQQ', kty: 'RSA', n: 'public', e: 'AQAB', p: 'QQQQ' }],
+    ['a symmetric JSON Web Key', { keys: [{ kty: 'oct', k: 'QQQQ' }] }],
+    ['passwords of a form', { password1: 'QQQQ', password_confirmation: 'QQQQ' }],
+    ['lists of tokens', { access_tokens: ['QQQQ'] }],
+    ['phrases and codes', { seed_phrase: 'QQQQ', recoveryCodes: ['QQQQ'], mfa_code: 'QQQQ' }],
+  ])('%s is replaced in JSON text as in a value', (_name, value) => {
+    for (const text of [JSON.stringify(value), JSON.stringify(value, null, 2)]) {
+      expect(redact(text)).not.toMatch(/QQQQ|\b7777\b/)
+      expect(() => JSON.parse(redact(text))).not.toThrow()
+      expect(JSON.parse(redact(text))).toEqual(
+        JSON.parse(JSON.stringify(redactor.redactEvent({ attributes: { value } }).attributes))
+          .value,
+      )
+    }
+    const event = redactor.redactEvent({ attributes: { value, text: JSON.stringify(value) } })
+    expect(JSON.stringify(event)).not.toMatch(/QQQQ|\b7777\b/)
+  })
+
+  it.each([
+    { args: ['--token-file', 'x', '--password', '--verbose', 'y'] },
+    { required: ['password', 'token'], d: 'x', k: 'y' },
+    { kty: 'RSA', n: 'x', e: 'AQAB', kid: 'z' },
+    { properties: { password: { type: 'string', description: 'the password' } } },
+  ])('%j holds none', (value) => {
+    expect(redact(JSON.stringify(value))).toBe(JSON.stringify(value))
+    const event = { attributes: value }
+    expect(redactor.redactEvent(event)).toBe(event)
+  })
+
   it('both of two duplicate keys are read', () => {
     expect(redact('{"password":"QQQQ","password":"none"}')).not.toContain('QQQQ')
   })
@@ -244,6 +350,19 @@ describe('time', () => {
     ['?sig=', '?sig='],
     ['redacted', '[redacted:'],
     ['-u', '-u a'],
+    ['elements', '<password>x'],
+    ['open elements', '<a '],
+    ['netrc', 'login a password '],
+    ['hashes', '$6$a'],
+    ['bots', '12345678:AA'],
+    ['mysql', 'a:a@tcp('],
+    ['flags', '--pass '],
+    ['flag values', '-aa bb '],
+    ['lists of flags', '["--password",'],
+    ['JSON Web Keys', '{"kty":"x","d":'],
+    ['schemes', 'Authorization: a '],
+    ['prefixes', 'hf_ key-0 xai- '],
+    ['addresses', 'https://a/token '],
   ]
   it.each(hostile)('a megabyte of %j takes less than three seconds', (_name, unit) => {
     for (const text of [
