@@ -227,6 +227,6 @@ function report(
   const [records, mapped, unmapped, rejected] = counted
   const fields = new Set(stored.flatMap((event) => Object.keys(event)))
   process.stdout.write(
-    `${file}: records ${records}, mapped ${mapped}, unmapped ${unmapped}, rejected ${rejected}, requests refused ${refused}, fields filled ${fields.size}\n`,
+    `${file}: records ${records}, mapped ${mapped}, unmapped ${unmapped}, rejected ${rejected}, requests refused ${refused}; fields: ${[...fields].sort().join(' ')}\n`,
   )
 }
