@@ -31,7 +31,8 @@ const server = require('node:http').createServer((request, response) => {
   request.on('data', (chunk) => { body += chunk })
   request.on('end', () => {
     calls += body.split('"event.class":"tool_call"').length - 1
-    response.end(request.url === '/calls' ? String(calls) : '{}')
+    const self = '{"token_key":"${randomBytes(32).toString('base64')}"}'
+    response.end(request.url === '/calls' ? String(calls) : self)
   })
 })
 server.listen(0, '127.0.0.1', () => console.log(server.address().port))`,
