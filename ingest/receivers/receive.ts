@@ -30,7 +30,7 @@ import type { Redactor } from '../redaction/redactor.ts'
 import { byteLength, fitEvent } from './fit-event.ts'
 import { jsonBytes } from './json-bytes.ts'
 import type { ReadableRecord, ReceivedRecord, UnreadableRecord } from './received-record.ts'
-import { hasUnsafeInteger, jsonDepth } from './scan-json.ts'
+import { hasInexactNumber, hasUnsafeInteger, jsonDepth } from './scan-json.ts'
 
 /** Why a record was kept as rejected. Names field and rule, never the value. */
 export interface RecordProblem {
@@ -207,12 +207,12 @@ function finish(
     'record.disposition': 'mapped',
     'mapping.id': mappingId,
   }
-  if (event.whole === true && notes.length === 0 && !hasRaw(event.fields)) {
-    const sizeBytes = byteLength(record.text)
-    const made = complete({ ...draft, 'raw.size_bytes': sizeBytes }, notes, context)
+  const { text } = record
+  if (event.whole && notes.length === 0 && !hasRaw(event.fields) && !hasInexactNumber(text)) {
+    const made = complete({ ...draft, 'raw.size_bytes': byteLength(text) }, notes, context)
     if (isWhole(made)) return made
   }
-  return complete({ ...draft, ...rawFields(event.fields, record.text) }, notes, context)
+  return complete({ ...draft, ...rawFields(event.fields, text) }, notes, context)
 }
 
 /** True when nothing of the draft was cut or left out. */

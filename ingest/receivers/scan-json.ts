@@ -98,16 +98,38 @@ export function jsonDepth(text: string): number {
 
 /** True when valid JSON text holds an integer beyond 2^53, which a parsed value shows wrong (RFC 7493 section 2.2). */
 export function hasUnsafeInteger(text: string): boolean {
-  if (!/\d{16}/.test(text)) return false
+  return /\d{16}/.test(text) && someNumber(text, isUnsafeInteger)
+}
+
+/** True when valid JSON text may hold a number of which a double keeps only a part: digits, or all of it. */
+export function hasInexactNumber(text: string): boolean {
+  return /\d[\d.]{15}|\d[eE][+-]?\d/.test(text) && someNumber(text, isInexact)
+}
+
+function isUnsafeInteger(number: string): boolean {
+  return /^-?\d{16,}$/.test(number) && !Number.isSafeInteger(Number(number))
+}
+
+function isInexact(number: string): boolean {
+  const value = Number(number)
+  if (String(value) === number) return false
+  const [mantissa = ''] = number.split(/[eE]/)
+  // A double keeps 15 decimal digits, whichever they are.
+  const digits = mantissa.replace(/[-.]/g, '').replace(/^0+/, '')
+  return digits.length > 15 || !Number.isFinite(value) || (value === 0 && digits !== '')
+}
+
+/** Whether one of the numbers of valid JSON text, as they are written, has a property. */
+function someNumber(text: string, has: (number: string) => boolean): boolean {
   const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y
   for (let at = 0; at < text.length; at++) {
     const char = text.charCodeAt(at)
     if (char === 0x22) at = stringEnd(text, at) - 1
     else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
       number.lastIndex = at
-      const digits = number.exec(text)?.[0] ?? ''
-      if (/^-?\d{16,}$/.test(digits) && !Number.isSafeInteger(Number(digits))) return true
-      at += Math.max(1, digits.length) - 1
+      const written = number.exec(text)?.[0] ?? ''
+      if (has(written)) return true
+      at += Math.max(1, written.length) - 1
     }
   }
   return false

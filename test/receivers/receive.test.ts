@@ -6,6 +6,7 @@ import { decodeJsonBody } from '../../ingest/receivers/decode-json-records.ts'
 import { receiveRecords } from '../../ingest/receivers/receive.ts'
 import {
   arrayElements,
+  hasInexactNumber,
   hasUnsafeInteger,
   jsonDepth,
   jsonErrorOffset,
@@ -160,5 +161,26 @@ describe('JSON scanning', () => {
     expect(hasUnsafeInteger('{"a":9007199254740993}')).toBe(true)
     expect(hasUnsafeInteger('{"a":9007199254740991,"b":"9007199254740993"}')).toBe(false)
     expect(hasUnsafeInteger('[1.2345678901234567]')).toBe(false)
+    for (const exact of [
+      '1.0',
+      '-0.5e3',
+      '1e300',
+      '0.30000000000000004',
+      '9007199254740991',
+      '"1e999"',
+      '0',
+      '0e5',
+    ]) {
+      expect(hasInexactNumber(`[${exact}]`), exact).toBe(false)
+    }
+    for (const inexact of [
+      '1e999',
+      '1e-400',
+      '0.1000000000000000055',
+      '1.23456789012345678',
+      '123456789012345678',
+    ]) {
+      expect(hasInexactNumber(`{"a":[${inexact}]}`), inexact).toBe(true)
+    }
   })
 })
