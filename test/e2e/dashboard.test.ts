@@ -1,5 +1,9 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { EventDetail } from '../../schemas/api/event-detail.ts'
+import type { FindingDetail } from '../../schemas/api/findings.ts'
+import type { IntegrityReply } from '../../schemas/api/integrity.ts'
+import type { SearchReply } from '../../schemas/api/search.ts'
 import { evaluate, launchBrowser, seriousFaults, watchedPage } from './browser.ts'
 import { fixtureAccount, fixtureSetupToken, startFixtureApi } from './fixture-api.ts'
 import { buildPages, startPages } from './next-server.ts'
@@ -44,13 +48,15 @@ afterAll(async () => {
 async function visit(
   work: (page: Page, context: BrowserContext) => Promise<void>,
   options: Parameters<Browser['newContext']>[0] = {},
+  /** Complaints that belong to what the visit is about, such as a server that does not answer. */
+  expected: RegExp | undefined = undefined,
 ): Promise<void> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options })
   try {
     const { page, complaints } = await watchedPage(context)
     page.setDefaultTimeout(15_000)
     await work(page, context)
-    expect(complaints).toEqual([])
+    expect(complaints.filter((each) => expected?.test(each) !== true)).toEqual([])
   } finally {
     await context.close()
   }
@@ -65,6 +71,19 @@ async function signIn(page: Page, path = '/explore', base = url): Promise<void> 
 }
 
 const rows = (page: Page) => page.getByRole('grid', { name: 'Results' }).locator('[data-event]')
+/** Lets a server lie: changes the JSON of what it answers on a path. */
+async function answerInstead<T>(page: Page, path: RegExp, change: (reply: T) => void) {
+  await page.route(
+    (at) => path.test(at.pathname),
+    async (route) => {
+      const response = await route.fetch()
+      const reply: T = await response.json()
+      change(reply)
+      await route.fulfill({ response, json: reply })
+    },
+  )
+}
+
 const drawer = (page: Page) => page.getByRole('complementary', { name: 'Event' })
 const proofState = (page: Page, state: string) =>
   drawer(page).locator(`[data-proof=${state}]`).first()
@@ -273,6 +292,260 @@ describe.runIf(realUrl === undefined)('over the fixture ledger', () => {
       // What the drawer itself tells comes from the ledger.
       expect(await drawer(page).getByRole('tabpanel').textContent()).toContain('denied')
     }))
+
+  it.each([
+    {
+      lie: 'a cell of the list is altered',
+      change: (row: SearchReply['rows'][number]) => {
+        row.event = { ...row.event, 'user.name': 'somebody.else' }
+      },
+      says: /user\.name is shown as "somebody\.else", the leaf says "alice"/,
+    },
+    {
+      lie: 'a cell of the list is left out',
+      change: (row: SearchReply['rows'][number]) => {
+        const { 'user.name': _name, ...rest } = row.event
+        row.event = rest
+      },
+      says: /user\.name is left out, the leaf says "alice"/,
+    },
+    {
+      lie: 'a text of the list is cut shorter than lists cut',
+      change: (row: SearchReply['rows'][number]) => {
+        row.event = { ...row.event, 'gen_ai.tool.call.arguments': '{' }
+        row.cut = ['gen_ai.tool.call.arguments']
+      },
+      says: /gen_ai\.tool\.call\.arguments is shown as "\{"/,
+    },
+    {
+      lie: 'a row of the list claims another leaf',
+      change: (row: SearchReply['rows'][number]) => {
+        row.leafIndex = 1
+      },
+      says: /the row claims leaf 1 of main/,
+    },
+  ])('turns red in the list and the drawer when $lie', ({ change, says }) =>
+    visit(async (page) => {
+      const honest = api?.ledger.events.find(
+        (each) =>
+          each.event['user.name'] === 'alice' &&
+          each.event['outcome.status'] === 'success' &&
+          !each.erased,
+      )
+      const id = honest?.event['event.id']
+      await answerInstead<SearchReply>(page, /^\/api\/v1\/events$/, (reply) => {
+        for (const row of reply.rows) if (row.eventId === id) change(row)
+      })
+      await signIn(page, `/explore?q=id%3A${id}&ev=${id}`)
+      await proofState(page, 'failed').waitFor()
+      const alert = drawer(page).getByRole('alert')
+      expect(await alert.textContent()).toMatch(says)
+      await rows(page).first().getByLabel('verification failed').waitFor()
+    }),
+  )
+
+  it('turns red when the definition of the tool is not the recorded one', () =>
+    visit(async (page) => {
+      await answerInstead<EventDetail>(page, /^\/api\/v1\/events\/.+$/, (reply) => {
+        if (reply.definition !== null) reply.definition.json = '{"name":"read_file"}'
+      })
+      await signIn(page, `/explore?q=tool%3Aread_file`)
+      await rows(page).nth(1).click()
+      await proofState(page, 'failed').waitFor()
+      expect(await drawer(page).getByRole('alert').textContent()).toContain('Tool definition')
+    }))
+
+  it.each([
+    {
+      lie: 'its sentence',
+      change: (detail: FindingDetail) => {
+        detail.finding.sentence = 'Nothing to see here.'
+      },
+      says: /finding\.sentence is shown as "Nothing to see here\."/,
+    },
+    {
+      lie: 'its baseline',
+      change: (detail: FindingDetail) => {
+        detail.explanation.threshold = 0.5
+      },
+      says: /finding\.explanation is shown as/,
+    },
+    {
+      lie: 'its severity',
+      change: (detail: FindingDetail) => {
+        detail.finding.severity = 'low'
+      },
+      says: /finding\.severity is shown as "low", the leaf says "high"/,
+    },
+    {
+      lie: 'its evidence',
+      change: (detail: FindingDetail) => {
+        detail.evidence = []
+      },
+      says: /finding\.evidence is shown as "\[\]"/,
+    },
+  ])('a finding turns red when the server alters $lie', ({ change, says }) =>
+    visit(async (page) => {
+      await answerInstead<FindingDetail>(page, /^\/api\/v1\/findings\/.+$/, change)
+      const finding = api?.ledger.events.find(
+        (each) => each.event['finding.detector'] === 'first-scope@1',
+      )
+      await signIn(page, `/findings/${finding?.event['finding.id']}`)
+      await page.locator('article [data-proof=failed]').waitFor()
+      expect(await page.getByRole('alert').first().textContent()).toMatch(says)
+    }),
+  )
+
+  it('leads from the first screen to the finding, why it fired, and all calls of that agent', () =>
+    visit(async (page) => {
+      await signIn(page, '/explore')
+      await page.getByRole('link', { name: /\d+ findings in this time range/ }).click()
+      await page.waitForURL((at) => at.pathname === '/findings')
+      await page.getByRole('link', { name: /admin:users for the first time/ }).click()
+      await page.locator('article [data-proof=verified]').waitFor()
+      await page.getByText('fired', { exact: true }).waitFor()
+      await page.getByRole('link', { name: /All calls of agent quarter-report/ }).click()
+      await page.waitForURL((at) => at.searchParams.get('q') === 'agent:quarter-report')
+      await rows(page).first().waitFor()
+      // From a cell: only this, then not this, which takes the first back.
+      await page.getByRole('grid', { name: 'Results' }).focus()
+      await page.keyboard.press('j')
+      for (let step = 0; step < 2; step++) await page.keyboard.press('ArrowRight')
+      await page.keyboard.press('+')
+      await page.waitForURL(
+        (at) => at.searchParams.get('q') === 'agent:quarter-report user.name:alice',
+      )
+      // The place in the rows outlives the new query: the same cell again.
+      await page.keyboard.press('-')
+      await page.waitForURL(
+        (at) => at.searchParams.get('q') === 'agent:quarter-report -user.name:alice',
+      )
+      await page.goBack()
+      await page.waitForURL((at) => at.searchParams.get('q')?.endsWith(' user.name:alice') === true)
+      await rows(page).first().waitFor()
+    }))
+
+  it('writes the export of the view as a command, quoted for a shell', () =>
+    visit(async (page) => {
+      await signIn(page)
+      await page.goto(`${url}/explore?q=${encodeURIComponent(`tool:"it's" -outcome:success`)}`)
+      await page.getByRole('button', { name: 'Export this view as evidence' }).click()
+      const command = await page
+        .getByRole('dialog', { name: 'Export this view as evidence' })
+        .locator('code', { hasText: 'sealtrail export' })
+        .textContent()
+      expect(command).toMatch(
+        /^sealtrail export --from \S+Z --to \S+Z --query '\(tool:"it'\\''s" -outcome:success\) class:tool_call' --out evidence$/,
+      )
+    }))
+
+  it('marks the value of a facet that the query holds under its other name', () =>
+    visit(async (page) => {
+      await signIn(page, '/explore?q=mcp.server.name%3Afiles')
+      const chosen = page
+        .getByRole('region', { name: 'Server' })
+        .getByRole('button', { name: /^Only server files/ })
+      await chosen.and(page.locator('[aria-pressed=true]')).waitFor()
+      await chosen.click()
+      await page.waitForURL((at) => !at.searchParams.has('q'))
+    }))
+
+  it('says that search restarts, and that nothing is lost', () =>
+    visit(
+      async (page) => {
+        await answerInstead<IntegrityReply>(page, /^\/api\/v1\/integrity$/, (reply) => {
+          reply.columnar = 'restarting'
+          for (const log of reply.logs) log.projection.state = 'unavailable'
+        })
+        const problem = {
+          type: 'about:blank',
+          title: 'The store is not available',
+          status: 503,
+          detail: 'the columnar store is restarting',
+          code: 'STORE_UNAVAILABLE',
+        }
+        await page.route(
+          (at) => at.pathname === '/api/v1/events',
+          (route) => route.fulfill({ status: 503, json: problem }),
+        )
+        await signIn(page)
+        await page.getByText('Search is restarting. Records go on being kept').waitFor()
+        await page.getByRole('alert').getByText('the columnar store is restarting').waitFor()
+        await page.unroute((at) => at.pathname === '/api/v1/events')
+        await page.unrouteAll()
+        await page.getByRole('button', { name: 'Try again' }).click()
+        await rows(page).first().waitFor()
+      },
+      {},
+      /503/,
+    ))
+
+  it('says that the server does not answer, keeps what is shown, and finds it again', () =>
+    visit(
+      async (page) => {
+        await signIn(page)
+        await rows(page).first().waitFor()
+        await page.route(
+          (at) => at.pathname.startsWith('/api/'),
+          (route) => route.abort(),
+        )
+        await page.getByRole('button', { name: 'Refresh' }).click()
+        await page.getByRole('alert').getByText('The server does not answer').waitFor()
+        await page.getByText('Sealtrail does not answer. What is shown may be old').waitFor()
+        await page.unrouteAll()
+        await page.getByRole('button', { name: 'Try again' }).click()
+        await rows(page).first().waitFor()
+      },
+      {},
+      /ERR_FAILED/,
+    ))
+
+  it('shows nothing of an answer that is not in the agreed form', () =>
+    visit(async (page) => {
+      await answerInstead<SearchReply>(page, /^\/api\/v1\/events$/, (reply) => {
+        Reflect.set(reply, 'total', 'many')
+      })
+      await signIn(page)
+      await page
+        .getByRole('alert')
+        .getByText(/not in the agreed form at total/)
+        .waitFor()
+    }))
+
+  it.each([1440, 1024, 390])('nothing is wider than the window at %i pixels', (width) =>
+    visit(
+      async (page) => {
+        await signIn(page)
+        const finding = api?.ledger.events.find((each) => each.event['finding.id'] !== undefined)
+        for (const path of [
+          '/login',
+          '/setup',
+          '/explore',
+          '/explore?view=events',
+          `/explore?ev=${named().hostile}&tab=arguments`,
+          `/explore?q=tool%3Aread_file&ev=${named().alteredRow}&tab=definition`,
+          '/findings',
+          `/findings/${finding?.event['finding.id']}`,
+          '/integrity',
+          '/sources',
+        ]) {
+          await page.goto(url + path)
+          await page.waitForLoadState('networkidle')
+          expect(
+            await evaluate(
+              page,
+              `[...document.querySelectorAll('html, main, main > *, aside > *, #drawer-panel')].filter((each) => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).overflowX !== 'hidden' && !each.matches('[role=tablist], .overflow-x-auto')).map((each) => each.tagName + ' ' + each.className + ' ' + each.scrollWidth + ' > ' + each.clientWidth)`,
+            ),
+            path,
+          ).toEqual([])
+        }
+        await page.goto(`${url}/explore`)
+        const query = page.getByRole('combobox', { name: 'Query' })
+        expect((await query.boundingBox())?.width ?? 0).toBeGreaterThan(200)
+      },
+      { viewport: { width, height: 900 } },
+    ),
+  )
 
   it('says FAILED when the bytes of a leaf were altered', () =>
     visit(async (page) => {

@@ -202,7 +202,6 @@ export async function startFixtureApi(options: {
   const findingRow = (each: FixtureEvent) => {
     const { event } = each
     const explanation = Explanation.parse(event['finding.explanation'])
-    const first = events[Number(event['finding.evidence']?.[0])]
     return {
       findingId: event['finding.id'] ?? '',
       eventId: event['event.id'],
@@ -210,7 +209,7 @@ export async function startFixtureApi(options: {
       detector: event['finding.detector'] ?? '',
       severity: event['finding.severity'] ?? 'low',
       p: event['finding.p'] ?? 1,
-      occurredAt: first?.event['time.occurred'] ?? event['time.occurred'],
+      occurredAt: event['time.occurred'],
       recordedAt: event['time.recorded'],
       sentence: event['finding.sentence'] ?? '',
       entity: explanation.entity,

@@ -34,6 +34,8 @@ export interface FixtureEvent {
 
 interface Draft {
   readonly atMs: number
+  /** When it reached the log; a few milliseconds after `atMs` when left out. */
+  readonly recordedMs?: number
   readonly fields: EventFields
   readonly shownInstead?: EventFields
   readonly alterLeaf?: boolean
@@ -104,13 +106,13 @@ export class FixtureLedger {
       'source.id': 'src-gateway',
       'source.product': 'fixture-gateway',
       'event.schema_version': 1,
-      'time.observed': timestampFromMs(draft.atMs + 4),
+      'time.observed': timestampFromMs((draft.recordedMs ?? draft.atMs + 9) - 5),
       ...draft.fields,
       'event.id': uuidV7(draft.atMs, index),
       'event.class': draft.fields['event.class'] ?? 'tool_call',
       'log.id': logId,
       'time.occurred': timestampFromMs(draft.atMs),
-      'time.recorded': timestampFromMs(draft.atMs + 9),
+      'time.recorded': timestampFromMs(draft.recordedMs ?? draft.atMs + 9),
     }
     const leafDraft = new LeafDraft(sha256, event, randomBytes(32))
     const { openings } = leafDraft
@@ -545,12 +547,13 @@ function findingDraft(
   severity: Severity,
   p: number,
   evidence: readonly number[],
-  _occurredMs: number,
+  occurredMs: number,
   explanation: Explanation,
   sentence: string,
 ): Draft {
   return {
-    atMs: recordedMs,
+    atMs: occurredMs,
+    recordedMs,
     fields: {
       'event.class': 'finding',
       'source.id': 'sealtrail',

@@ -27,7 +27,7 @@ export async function request<T>(
 ): Promise<T> {
   const response = await send(path, options)
   if (!response.ok) throw new ApiError(await problemOf(response))
-  return schema.parse(await response.json())
+  return checked(schema, await jsonOf(response))
 }
 
 /** Lines of an NDJSON answer as they arrive. */
@@ -45,8 +45,32 @@ export async function* requestLines<T>(
     if (done) return
     const lines = (rest + value).split('\n')
     rest = lines.pop() ?? ''
-    for (const line of lines) if (line !== '') yield schema.parse(JSON.parse(line))
+    for (const line of lines) if (line !== '') yield checked(schema, JSON.parse(line))
   }
+}
+
+/** @throws ApiError when an answer is not what this page was written for: it is shown to nobody. */
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const where = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`
+  throw unexpected(200, `its answer is not in the agreed form${where}: ${issue?.message ?? ''}`)
+}
+
+async function jsonOf(response: Response): Promise<unknown> {
+  try {
+    return await response.json()
+  } catch (cause) {
+    if (cause instanceof SyntaxError) throw unexpected(response.status, 'its answer is no JSON')
+    throw cause
+  }
+}
+
+function unexpected(status: number, detail: string): ApiError {
+  const title = 'The server did not answer as expected'
+  const hint = 'Reload this page: it may be older than the server.'
+  return new ApiError({ type: 'about:blank', title, status, detail, code: 'INTERNAL', hint })
 }
 
 function send(
@@ -71,12 +95,6 @@ async function problemOf(response: Response): Promise<Problem> {
   try {
     return Problem.parse(await response.json())
   } catch {
-    return {
-      type: 'about:blank',
-      title: 'The server did not answer as expected',
-      status: response.status,
-      detail: `it answered ${response.status}`,
-      code: 'INTERNAL',
-    }
+    return unexpected(response.status, `it answered ${response.status}`).problem
   }
 }

@@ -2,6 +2,14 @@
 
 import { ShieldCheck } from 'lucide-react'
 import { type FormEvent, type ReactNode, useState } from 'react'
+import { ApiError } from '../api/request.ts'
+
+/** What a person can do something with; a browser's own words for "no answer" are not. */
+function sentenceOf(error: Error): string {
+  return error instanceof ApiError
+    ? error.message
+    : 'the server does not answer; try again in a moment'
+}
 
 /** A centred card with a form of name and password, for sign-in and for the first admin. */
 export function AccountForm(props: {
@@ -11,7 +19,7 @@ export function AccountForm(props: {
   newPassword: boolean
   onSubmit: (account: { name: string; password: string }) => Promise<void>
 }) {
-  const [error, setError] = useState<string>()
+  const [error, setError] = useState<Error>()
   const [busy, setBusy] = useState(false)
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
@@ -24,7 +32,7 @@ export function AccountForm(props: {
         password: String(form.get('password')),
       })
     } catch (cause) {
-      setError(cause instanceof Error ? cause.message : String(cause))
+      setError(cause instanceof Error ? cause : new Error(String(cause)))
       setBusy(false)
     }
   }
@@ -65,7 +73,10 @@ export function AccountForm(props: {
         </label>
         {error !== undefined && (
           <p role="alert" className="mb-4 rounded-md bg-bad-soft px-3 py-2 text-sm text-bad">
-            {error}
+            <span className="block first-letter:uppercase">{sentenceOf(error)}.</span>
+            {error instanceof ApiError && error.problem.hint !== undefined && (
+              <span className="mt-1 block text-text">{error.problem.hint}</span>
+            )}
           </p>
         )}
         <button

@@ -1,7 +1,7 @@
 'use client'
 
-import { Check, Copy } from 'lucide-react'
-import { useState } from 'react'
+import { Check, Copy, X } from 'lucide-react'
+import { useCopy } from './use-copy.ts'
 
 /** Copies a text as it is, hidden characters and all. */
 export function CopyButton({
@@ -13,28 +13,29 @@ export function CopyButton({
   label?: string
   className?: string
 }) {
-  const [copied, setCopied] = useState(false)
-  const copy = async () => {
-    await navigator.clipboard.writeText(text)
-    setCopied(true)
-    setTimeout(() => setCopied(false), 1500)
-  }
+  const { outcome, copy } = useCopy()
+  const shown =
+    outcome === undefined
+      ? label
+      : outcome === 'copied'
+        ? 'Copied'
+        : 'The browser refused to copy: select it instead'
+  const Icon = outcome === undefined ? Copy : outcome === 'copied' ? Check : X
   return (
     <button
       type="button"
       className={className}
-      aria-label={copied ? 'Copied' : label}
-      title={copied ? 'Copied' : label}
+      aria-label={shown}
+      title={shown}
       onClick={(event) => {
         event.stopPropagation()
-        void copy()
+        void copy(text)
       }}
     >
-      {copied ? (
-        <Check className="size-3.5 text-ok" aria-hidden />
-      ) : (
-        <Copy className="size-3.5" aria-hidden />
-      )}
+      <Icon
+        className={`size-3.5 ${outcome === undefined ? '' : outcome === 'copied' ? 'text-ok' : 'text-bad'}`}
+        aria-hidden
+      />
     </button>
   )
 }

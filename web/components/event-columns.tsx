@@ -2,6 +2,7 @@ import { CircleCheck, CircleX, TriangleAlert } from 'lucide-react'
 import type { ReactNode } from 'react'
 import type { EventRow } from '../../schemas/api/search.ts'
 import { type EventField, isEventField } from '../../schemas/event/fields.ts'
+import { cellFields } from '../format/cell-fields.ts'
 import { formatDuration } from '../format/instant.ts'
 import type { Verification } from '../verify/verify-evidence.ts'
 import { HostileText } from './hostile-text.tsx'
@@ -35,9 +36,9 @@ const mono = (limit: number) => (_row: EventRow, value: string) => (
 const time: EventColumn = {
   id: 'time',
   title: 'Time (UTC)',
-  minPx: 142,
+  minPx: 152,
   share: 0,
-  fields: ['time.occurred'],
+  fields: cellFields.time,
   render: (_row, value) => (
     <span className="font-mono text-xs tabular-nums" title={value}>
       <span className="text-muted">{value.slice(5, 10)}</span> {value.slice(11, 23)}
@@ -58,19 +59,19 @@ const shared: readonly EventColumn[] = [
   {
     id: 'user',
     title: 'User',
-    minPx: 104,
+    minPx: 92,
     share: 1,
     goesAt: 6,
-    fields: ['user.name', 'user.email', 'user.id', 'admin.actor'],
+    fields: cellFields.user,
     render: text(60),
   },
   {
     id: 'agent',
-    title: 'Agent / client',
-    minPx: 112,
+    title: 'Agent',
+    minPx: 122,
     share: 1,
     goesAt: 3,
-    fields: ['gen_ai.agent.name', 'mcp.client.name', 'gen_ai.agent.id'],
+    fields: cellFields.agent,
     render: text(60),
   },
   {
@@ -79,7 +80,7 @@ const shared: readonly EventColumn[] = [
     minPx: 84,
     share: 0.6,
     goesAt: 5,
-    fields: ['mcp.server.name'],
+    fields: cellFields.server,
     render: text(40),
   },
   {
@@ -87,13 +88,7 @@ const shared: readonly EventColumn[] = [
     title: 'Tool',
     minPx: 132,
     share: 1.2,
-    fields: [
-      'gen_ai.tool.name',
-      'mcp.method.name',
-      'admin.action',
-      'finding.detector',
-      'record.reason',
-    ],
+    fields: cellFields.tool,
     render: (_row, value) => (
       <span className="font-medium">
         <HostileText text={value} limit={60} />
@@ -103,19 +98,19 @@ const shared: readonly EventColumn[] = [
   {
     id: 'outcome',
     title: 'Outcome',
-    minPx: 110,
+    minPx: 104,
     share: 0,
-    fields: ['outcome.status', 'source.signal', 'finding.severity', 'record.disposition'],
+    fields: cellFields.outcome,
     render: (_row, value) => <OutcomeLabel outcome={value} />,
   },
   {
     id: 'latency',
     title: 'Latency',
-    minPx: 68,
+    minPx: 78,
     share: 0,
     goesAt: 2,
     align: 'right',
-    fields: ['duration_ms'],
+    fields: cellFields.latency,
     render: (row) => (
       <span className="tabular-nums text-muted">{formatDuration(row.event.duration_ms)}</span>
     ),
@@ -126,7 +121,7 @@ const shared: readonly EventColumn[] = [
     minPx: 108,
     share: 0.7,
     goesAt: 1,
-    fields: ['auth.scopes.required', 'auth.scopes.granted', 'auth.scopes.requested'],
+    fields: cellFields.scopes,
     render: text(60),
   },
   {
@@ -135,7 +130,7 @@ const shared: readonly EventColumn[] = [
     minPx: 170,
     share: 2.6,
     goesAt: 4,
-    fields: ['gen_ai.tool.call.arguments', 'mcp.resource.uri', 'finding.sentence', 'error.message'],
+    fields: cellFields.arguments,
     render: mono(240),
   },
 ]
@@ -145,7 +140,7 @@ const eventClass: EventColumn = {
   title: 'Class',
   minPx: 92,
   share: 0.3,
-  fields: ['event.class'],
+  fields: cellFields.class,
   render: (_row, value) => value.replaceAll('_', ' '),
 }
 

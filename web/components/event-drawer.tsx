@@ -1,20 +1,16 @@
 'use client'
 
-import { useQuery } from '@tanstack/react-query'
 import { X } from 'lucide-react'
-import { type KeyboardEvent, useEffect, useMemo, useRef } from 'react'
+import { type KeyboardEvent, useEffect, useRef } from 'react'
 import type { EventDetail } from '../../schemas/api/event-detail.ts'
 import type { EventFields } from '../../schemas/event/event.ts'
-import {
-  type ListedRow,
-  loadEvent,
-  rememberVerified,
-  verifyLoaded,
-} from '../verify/load-verified.ts'
-import type { Verification } from '../verify/verify-evidence.ts'
+import type { ListedRow } from '../verify/load-verified.ts'
+import { useVerifiedEvent } from '../verify/use-verified-event.ts'
+import type { CompareMore, Verification } from '../verify/verify-evidence.ts'
 import { CapturedValue } from './captured-value.tsx'
 import { CopyButton } from './copy-button.tsx'
 import { EventOverview } from './event-overview.tsx'
+import { FailureNotice } from './failure-notice.tsx'
 import { HostileText } from './hostile-text.tsx'
 import { JsonView, LongText } from './json-view.tsx'
 import { ProofBadge, ProofPanel } from './proof-panel.tsx'
@@ -29,6 +25,8 @@ export function EventDrawer(props: {
   eventId: string
   /** The row of the list that was opened: it is verified too. */
   listed?: ListedRow | undefined
+  /** What else the screen shows of this event, to be compared with its leaf. */
+  compareMore?: CompareMore | undefined
   tab: DrawerTab
   onTab: (tab: DrawerTab) => void
   onClose: () => void
@@ -38,22 +36,9 @@ export function EventDrawer(props: {
 }) {
   const { eventId, listed, tab, onTab, onClose, onVerdict } = props
   const panel = useRef<HTMLElement>(null)
-  const query = useQuery({
-    queryKey: ['event', eventId],
-    queryFn: ({ signal }) => loadEvent(eventId, signal),
-    // Opening an event is put on the record: once is enough. What is not published yet is asked for until it is.
-    staleTime: Number.POSITIVE_INFINITY,
-    refetchInterval: ({ state }) => (state.data?.detail.evidence.inclusion === null ? 2000 : false),
-  })
+  const { query, verification } = useVerifiedEvent(eventId, listed, props.compareMore)
   const loaded = query.data
-  const verification = useMemo(
-    () => (loaded === undefined ? undefined : verifyLoaded(eventId, loaded, listed)),
-    [eventId, loaded, listed],
-  )
   const state = verification?.state
-  useEffect(() => {
-    if (loaded !== undefined && verification !== undefined) rememberVerified(loaded, verification)
-  }, [loaded, verification])
   // biome-ignore lint/correctness/useExhaustiveDependencies: another event takes the focus again
   useEffect(() => panel.current?.focus(), [eventId])
   useEffect(() => {
@@ -73,7 +58,7 @@ export function EventDrawer(props: {
       aria-label="Event"
       tabIndex={-1}
       onKeyDown={onKeyDown}
-      className="flex w-[32rem] shrink-0 flex-col border-l border-line bg-panel outline-none max-xl:absolute max-xl:inset-y-0 max-xl:right-0 max-xl:z-20 max-xl:max-w-[75vw] max-xl:shadow-2xl"
+      className="flex w-[30rem] shrink-0 flex-col border-l border-line bg-panel outline-none max-xl:absolute max-xl:inset-y-0 max-xl:right-0 max-xl:z-20 max-xl:max-w-[75vw] max-xl:shadow-2xl max-md:w-full max-md:max-w-full"
     >
       <header
         className={`flex items-start gap-3 border-b border-line px-4 py-3 ${state === 'failed' ? 'bg-bad-soft' : ''}`}
@@ -168,30 +153,6 @@ export function EventDrawer(props: {
   )
 }
 
-/** Loud on every part: what is wrong, before anything of the event is read. */
-function FailureNotice({
-  verification,
-  onProof,
-}: {
-  verification: Verification
-  onProof: () => void
-}) {
-  const failed = verification.checks.filter((check) => check.state === 'failed')
-  return (
-    <div role="alert" className="border-b border-bad bg-bad-soft px-4 py-2 text-[13px]">
-      {failed.map((check) => (
-        <p key={check.id} className="[overflow-wrap:anywhere]">
-          <span className="font-semibold text-bad">Failed: {check.label}.</span>{' '}
-          <HostileText text={check.detail} limit={300} />
-        </p>
-      ))}
-      <button type="button" className="min-h-6 text-accent underline" onClick={onProof}>
-        All checks
-      </button>
-    </div>
-  )
-}
-
 function titleOf(detail: EventDetail, verification: Verification): string {
   const event: EventFields = verification.event ?? detail.row.event
   return (
@@ -263,7 +224,12 @@ function DrawerContent({
         />
       )
     case 'definition':
-      return <ToolDefinition definition={detail.definition} />
+      return (
+        <ToolDefinition
+          definition={detail.definition}
+          recordedHash={fields['tool.definition_hash']}
+        />
+      )
     case 'proof':
       return (
         <ProofPanel

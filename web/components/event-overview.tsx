@@ -69,9 +69,10 @@ export function EventOverview(props: {
               ? 'Evidence of a finding'
               : `Evidence of ${detail.row.findings.length} findings`}
           </p>
-          {detail.row.findings.map((id) => (
+          {detail.row.findings.map((id, at) => (
             <Link key={id} href={`/findings/${id}`} className="block min-h-6 text-accent underline">
               See why it stands out
+              {detail.row.findings.length > 1 && ` (${at + 1} of ${detail.row.findings.length})`}
             </Link>
           ))}
         </div>
@@ -184,7 +185,13 @@ function Field({
         <HostileText text={text} limit={2000} />
         {wrong !== undefined && (
           <span className="block font-sans font-semibold text-bad">
-            The list shows <HostileText text={wrong.shown} limit={200} />
+            {wrong.shown === undefined ? (
+              'The list leaves it out'
+            ) : (
+              <>
+                The list shows <HostileText text={wrong.shown} limit={200} />
+              </>
+            )}
           </span>
         )}
         <span className="absolute right-0 top-0 inline-flex rounded border border-line bg-panel opacity-0 focus-within:opacity-100 group-hover:opacity-100">

@@ -4,6 +4,7 @@ import { useVirtualizer } from '@tanstack/react-virtual'
 import { Minus, Plus } from 'lucide-react'
 import { memo, useEffect, useMemo, useRef, useState } from 'react'
 import type { EventRow } from '../../schemas/api/search.ts'
+import { copyText } from '../format/copy-text.ts'
 import { termOf } from '../state/query-terms.ts'
 import { CopyButton } from './copy-button.tsx'
 import { useElementWidth } from './element-width.ts'
@@ -28,6 +29,8 @@ const maxTermChars = 256
 export function EventsTable(props: {
   rows: readonly EventRow[]
   total: number
+  /** The rows are of the query before; the new ones are on their way. */
+  stale: boolean
   view: 'calls' | 'events'
   selected: string | null
   verdicts: Verdicts
@@ -101,7 +104,7 @@ export function EventsTable(props: {
         case 'c': {
           if (row === undefined || column === undefined) return
           const { field, value } = cellOf(column, row)
-          if (event.key === 'c') void navigator.clipboard.writeText(value)
+          if (event.key === 'c') void copyText(value)
           else if (field !== undefined && value.length <= maxTermChars) {
             onFilter(`${event.key === '-' ? '-' : ''}${termOf(field, value)}`)
           }
@@ -120,10 +123,11 @@ export function EventsTable(props: {
       ref={scroller}
       role="grid"
       aria-label="Results"
+      aria-busy={props.stale}
       aria-rowcount={props.total + 1}
       aria-activedescendant={active === undefined ? undefined : `row-${active.eventId}`}
       tabIndex={0}
-      className="min-h-0 flex-1 overflow-auto bg-panel outline-none focus-visible:ring-2 focus-visible:ring-accent focus-visible:ring-inset"
+      className={`min-h-0 flex-1 overflow-auto bg-panel outline-none focus-visible:ring-2 focus-visible:ring-accent focus-visible:ring-inset ${props.stale ? 'opacity-60' : ''}`}
       onPointerLeave={() => setHovered(undefined)}
     >
       {/* biome-ignore lint/a11y/useSemanticElements: part of the virtual grid */}

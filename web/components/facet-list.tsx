@@ -5,7 +5,7 @@ import { Minus } from 'lucide-react'
 import { useState } from 'react'
 import { FacetReply } from '../../schemas/api/search.ts'
 import { ApiError, request } from '../api/request.ts'
-import { queryTerms, termOf, withoutTerm } from '../state/query-terms.ts'
+import { termIn, termOf, withoutTerm } from '../state/query-terms.ts'
 import type { TimeRange } from '../state/time-range.ts'
 import { HostileText } from './hostile-text.tsx'
 
@@ -71,7 +71,6 @@ function Facet({
   if (facet.error instanceof ApiError) return null
   const values = facet.data?.values ?? []
   if (values.length === 0) return null
-  const terms = queryTerms(query)
   const most = Math.max(...values.map(({ count }) => count))
   return (
     <section aria-label={title}>
@@ -84,7 +83,7 @@ function Facet({
       <ul>
         {values.slice(0, more ? 50 : shownAtFirst).map(({ value, count }) => {
           const term = termOf(field, value)
-          const chosen = terms.find(({ text }) => text === term)
+          const chosen = termIn(query, term)
           return (
             <li
               key={value}

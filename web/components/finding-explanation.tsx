@@ -62,11 +62,11 @@ export function FindingExplanation({
           ))}
         </dl>
       </section>
-      <section className="panel overflow-hidden" aria-labelledby="score">
+      <section className="panel overflow-x-auto" aria-labelledby="score">
         <h2 id="score" className="px-5 pb-3 pt-5 font-semibold">
           What the score is made of
         </h2>
-        <table className="w-full">
+        <table className="w-full min-w-[34rem]">
           <thead>
             <tr className="border-y border-line bg-raised text-left">
               <th scope="col" className="label px-5 py-1.5">

@@ -6,7 +6,7 @@ import { useEffect } from 'react'
 import { SourcesReply } from '../../schemas/api/sources.ts'
 import { request } from '../api/request.ts'
 import { CommandLine } from './command-line.tsx'
-import { Empty } from './states.tsx'
+import { Empty, Loading } from './states.tsx'
 
 /** Nothing in sight: either there is no source yet, or it is quiet, or it was quiet lately. Looks again by itself. */
 export function FirstRun({
@@ -31,7 +31,7 @@ export function FirstRun({
     const timer = setInterval(onArrived, 5000)
     return () => clearInterval(timer)
   }, [delivered, onArrived])
-  if (sources.isPending) return null
+  if (sources.isPending) return <Loading />
   if (delivered) {
     return (
       <Empty title="Nothing happened in this time range">

@@ -1,10 +1,11 @@
 'use client'
 
 import { CircleAlert, CircleCheck, CircleDashed, CircleX, Download } from 'lucide-react'
+import Link from 'next/link'
 import type { Evidence } from '../../schemas/api/event-detail.ts'
 import type { Check } from '../verify/check.ts'
 import type { Verification } from '../verify/verify-evidence.ts'
-import { CopyButton } from './copy-button.tsx'
+import { CommandLine } from './command-line.tsx'
 import { HostileText } from './hostile-text.tsx'
 
 const badges = {
@@ -26,6 +27,18 @@ export function ProofBadge({ state }: { state: Verification['state'] | undefined
       <Icon className="size-3.5" aria-hidden /> {text}
     </span>
   )
+}
+
+/** What the badge claims, in a sentence for somebody who has never seen a Merkle tree. */
+const meanings: Readonly<Record<Verification['state'], string>> = {
+  verified:
+    'This browser hashed the stored bytes itself and followed them to a checkpoint that the key of the log signed. Every part of this event, and its row in the list, is what those bytes say.',
+  partial:
+    'This browser followed the stored bytes to a signed checkpoint. Part of what is shown, or was recorded, is not proven by them: see what is marked below.',
+  pending:
+    'The record is stored and its bytes agree with what is shown. The checkpoint that covers it is not signed yet; this page asks again every two seconds.',
+  failed:
+    'What is shown is not what the log committed to, or the log is not the one this browser knew. Do not rely on it; keep the data directory as it is and run sealtrail verify.',
 }
 
 const looks = {
@@ -78,8 +91,9 @@ export function ProofPanel({
   const command = `sealtrail prove ${eventId}`
   return (
     <div className="space-y-4">
+      <p data-meaning={verification.state}>{meanings[verification.state]}</p>
       <CheckList checks={verification.checks} />
-      <dl className="grid grid-cols-[6.5rem_1fr] gap-x-3 gap-y-1 text-xs">
+      <dl className="grid grid-cols-[6.5rem_minmax(0,1fr)] gap-x-3 gap-y-1 text-xs">
         <dt className="text-muted">Log</dt>
         <dd className="font-mono">{evidence.logId}</dd>
         <dt className="text-muted">Leaf index</dt>
@@ -93,10 +107,7 @@ export function ProofPanel({
           A check by code that this server sent is weaker than one outside. This writes a C2SP
           tlog-proof that other programs verify too:
         </p>
-        <div className="flex items-center gap-2 rounded border border-line bg-panel pl-3 pr-1">
-          <code className="min-w-0 flex-1 truncate py-1.5 font-mono text-xs">{command}</code>
-          <CopyButton text={command} />
-        </div>
+        <CommandLine command={command} />
         {evidence.inclusion !== null && (
           <a
             className="button"
@@ -107,10 +118,22 @@ export function ProofPanel({
           </a>
         )}
       </section>
-      <p className="text-xs text-muted">
-        A proof shows that the record did not change since it was logged, not that its source told
-        the truth.
-      </p>
+      <section className="text-xs text-muted">
+        <h3 className="label mb-1">What this does not cover</h3>
+        <ul className="list-disc space-y-0.5 pl-4">
+          <li>Whether the source told the truth, and what never reached a receiver.</li>
+          <li>
+            Totals, charts, facets and the marks of findings: the server computes them from its
+            searchable copy, which it compares with the ledger all the time.
+          </li>
+          <li>
+            <Link href="/integrity" className="text-accent underline">
+              What nothing here can detect
+            </Link>
+            .
+          </li>
+        </ul>
+      </section>
     </div>
   )
 }

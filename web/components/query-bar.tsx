@@ -77,7 +77,7 @@ export function QueryBar(props: {
   }
   const { problem } = reading
   return (
-    <div className="relative min-w-0 flex-1">
+    <div className="relative min-w-0 flex-1 max-md:basis-full">
       <div className="relative">
         <Search
           className="pointer-events-none absolute left-3 top-2.5 size-4 text-muted"

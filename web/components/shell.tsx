@@ -57,7 +57,7 @@ export function Shell({ children }: { children: ReactNode }) {
     <div className="flex h-screen">
       <nav
         aria-label="Screens"
-        className="flex w-14 shrink-0 flex-col border-r border-line bg-panel p-2 xl:w-44 xl:p-3"
+        className="flex w-14 shrink-0 flex-col border-r border-line bg-panel p-2 xl:w-40 xl:p-2.5"
       >
         <Link
           href="/explore"

@@ -4,20 +4,37 @@ import { CopyButton } from './copy-button.tsx'
 import { JsonView, LongText } from './json-view.tsx'
 
 /** What the tool said of itself at the call. Written by the server, and read by the model: hostile like all of it. */
-export function ToolDefinition({ definition }: { definition: EventDetail['definition'] }) {
+export function ToolDefinition({
+  definition,
+  recordedHash,
+}: {
+  definition: EventDetail['definition']
+  /** Hash under which the leaf records the definition in force. */
+  recordedHash: string | undefined
+}) {
   if (definition === null) {
-    return <p className="text-muted">No definition of this tool was seen before the call.</p>
+    return recordedHash === undefined ? (
+      <p className="text-muted">
+        The source did not say which definition of the tool was in force.
+      </p>
+    ) : (
+      <p className="text-muted [overflow-wrap:anywhere]">
+        The leaf records the definition with SHA-256{' '}
+        <code className="font-mono">{recordedHash}</code>; its text is not on the record, or your
+        role may not see it.
+      </p>
+    )
   }
   const parsed = parse(definition.json)
   const description =
     typeof parsed === 'object' && parsed !== null ? Reflect.get(parsed, 'description') : undefined
   return (
     <div className="space-y-4">
-      <dl className="grid grid-cols-[6.5rem_1fr] items-baseline gap-x-3 gap-y-1">
+      <dl className="grid grid-cols-[6.5rem_minmax(0,1fr)] items-baseline gap-x-3 gap-y-1">
         <dt className="text-muted">First seen</dt>
         <dd className="font-mono text-xs">{formatInstant(definition.firstSeenAt)} UTC</dd>
         <dt className="text-muted">SHA-256</dt>
-        <dd className="flex items-center gap-1 font-mono text-xs">
+        <dd className="flex min-w-0 items-center gap-1 font-mono text-xs">
           <span className="truncate">{definition.hash}</span>
           <CopyButton text={definition.hash} label="Copy hash" />
         </dd>

@@ -61,8 +61,9 @@ export function textPieces(text: string): readonly TextPiece[] {
     if (plain !== '') pieces.push({ kind: 'text', text: plain })
     plain = ''
   }
-  for (const char of text) {
-    if (!hidden.test(char)) {
+  const chars = [...text]
+  for (const [at, char] of chars.entries()) {
+    if (!hidden.test(char) || isPartOfEmoji(chars, at)) {
       endRun()
       plain += char
       continue
@@ -85,6 +86,22 @@ export function textPieces(text: string): readonly TextPiece[] {
   }
   return pieces
 }
+
+/**
+ * A joiner between two pictures, or the selector that asks for a picture right after one, is how emoji are written.
+ * Anywhere else, and twice in a row, they hide something.
+ */
+function isPartOfEmoji(chars: readonly string[], at: number): boolean {
+  const before = chars[at - 1] ?? ''
+  if (chars[at] === '\ufe0f') return picture.test(before)
+  if (chars[at] !== '\u200d' || !picture.test(chars[at + 1] ?? '')) return false
+  return (
+    picture.test(before) ||
+    (/^[\ufe0f\u{1f3fb}-\u{1f3ff}]$/u.test(before) && picture.test(chars[at - 2] ?? ''))
+  )
+}
+
+const picture = /^\p{Extended_Pictographic}$/u
 
 function isTag(code: number): boolean {
   return code >= 0xe0000 && code <= 0xe007f

@@ -14,7 +14,7 @@ export interface QueryTerm {
  */
 export function queryTerms(query: string): readonly QueryTerm[] {
   const words = topLevelWords(query)
-  if (words.some(({ text }) => /^(?:OR|\|\|)$/i.test(text)) || !isValid(query)) {
+  if (hasOr(words) || !isValid(query)) {
     const text = query.trim()
     if (text === '') return []
     const from = query.indexOf(text)
@@ -37,17 +37,41 @@ export function queryTerms(query: string): readonly QueryTerm[] {
   return terms
 }
 
+/** True when two conditions ask the same, however they are written: `server:mail` and `mcp.server.name:"mail"`. */
+export function sameTerm(a: string, b: string): boolean {
+  return a === b || meaningOf(a) === meaningOf(b)
+}
+
+/** The condition among those of the query that asks the same. */
+export function termIn(query: string, term: string): QueryTerm | undefined {
+  return queryTerms(query).find(({ text }) => sameTerm(text, term))
+}
+
+/** The parsed condition without its places in the text; the text itself when it cannot be parsed. */
+function meaningOf(term: string): string {
+  try {
+    return JSON.stringify(parseQuery(term), (key, value: unknown) =>
+      key === 'span' ? undefined : value,
+    )
+  } catch {
+    return term
+  }
+}
+
+/** True when the query says something of the class of events: then those that Sealtrail wrote are found too. */
+export function namesClass(query: string): boolean {
+  return meaningOf(query).includes('"field":"event.class"')
+}
+
 /** The query with one more condition. A condition that says the opposite goes; one that is there stays single. */
 export function withTerm(query: string, term: string): string {
   const trimmed = query.trim()
   if (trimmed === '') return term
-  const terms = queryTerms(trimmed)
-  if (terms.some(({ text }) => text === term)) return trimmed
-  const opposite = term.startsWith('-') ? term.slice(1) : `-${term}`
-  const contrary = terms.find(({ text }) => text === opposite)
+  if (termIn(trimmed, term) !== undefined) return trimmed
+  const contrary = termIn(trimmed, term.startsWith('-') ? term.slice(1) : `-${term}`)
   const base = contrary === undefined ? trimmed : withoutTerm(trimmed, contrary)
   if (base === '') return term
-  return isValid(base) && parseQuery(base).kind === 'or' ? `(${base}) ${term}` : `${base} ${term}`
+  return isValid(base) && hasOr(topLevelWords(base)) ? `(${base}) ${term}` : `${base} ${term}`
 }
 
 /** The query without one of its {@link queryTerms}. */
@@ -78,6 +102,10 @@ function isValid(query: string): boolean {
   } catch {
     return false
   }
+}
+
+function hasOr(words: readonly QueryTerm[]): boolean {
+  return words.some(({ text }) => /^(?:OR|\|\|)$/i.test(text))
 }
 
 /** Words outside of quotes, groups and ranges. */

@@ -20,6 +20,12 @@ export function parseTimeRange(text: string, nowMs: number): TimeRange {
   return rangeOf(nowMs - lengthMs, nowMs + 60_000)
 }
 
+/** A minute before and after a canonical timestamp: what happened around it. */
+export function aroundInstant(timestamp: string): TimeRange {
+  const atMs = Date.parse(`${timestamp.slice(0, 23)}Z`)
+  return rangeOf(atMs - unitMs.m, atMs + unitMs.m)
+}
+
 export function formatTimeRange(range: TimeRange): string {
   return `${shortInstant(range.from)}..${shortInstant(range.until)}`
 }

@@ -6,7 +6,7 @@ import { sha256, verifyEd25519 } from './browser-crypto.ts'
 import type { Check } from './check.ts'
 import { rememberedLog, rememberLog } from './remembered-logs.ts'
 import { checkKey, type Remembered, verifyCheckpoint } from './verify-checkpoint.ts'
-import { type Verification, verifyEvidence } from './verify-evidence.ts'
+import { type CompareMore, type Verification, verifyEvidence } from './verify-evidence.ts'
 
 /** An event with its evidence, and what is needed to compare it with what this browser saw before. */
 export interface LoadedEvent {
@@ -36,12 +36,16 @@ export function verifyLoaded(
   eventId: string,
   { detail, remembered, consistency }: LoadedEvent,
   listed: ListedRow | undefined,
+  compareMore: CompareMore | undefined,
 ): Verification {
+  // A call of one observation is that leaf, and has no other to bring what it does not say.
+  const isLeaf = listed?.of === 'leaf' || detail.observations.length <= 1
   return verifyEvidence({
     eventId,
     evidence: detail.evidence,
-    rows: listed?.of === 'leaf' ? [detail.row, listed.row] : [detail.row],
-    callRow: listed?.of === 'call' ? listed.row : undefined,
+    rows: listed !== undefined && isLeaf ? [detail.row, listed.row] : [detail.row],
+    callRow: isLeaf ? undefined : listed?.row,
+    ...(compareMore === undefined ? {} : { compareMore }),
     definition: detail.definition,
     remembered,
     consistency,

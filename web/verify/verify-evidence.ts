@@ -7,7 +7,7 @@ import type { Checkpoint } from '../../schemas/tlog/checkpoint.ts'
 import type { Digest, Ed25519Verify } from '../../schemas/tlog/digest.ts'
 import { leafHash, verifyInclusion } from '../../schemas/tlog/merkle.ts'
 import { type Check, guard } from './check.ts'
-import { compareCells, type WrongCell } from './compare-cells.ts'
+import { compareCells, describeWrong, type WrongCell } from './compare-cells.ts'
 import { checkKey, type Remembered, verifyCheckpoint } from './verify-checkpoint.ts'
 
 /** `verified`: everything shown was re-derived here. `partial`: some groups are withheld. */
@@ -20,14 +20,18 @@ export interface Verification {
   readonly wrongCells: readonly WrongCell[]
 }
 
+/** Compares what a screen shows beside rows with the opened leaf and its index. */
+export type CompareMore = (event: RecordedEvent, leafIndex: number) => readonly WrongCell[]
+
 export interface VerifyInput {
   /** The event that the person opened, whatever the server then sent. */
   readonly eventId: string
   readonly evidence: Evidence
   /** Rows on the screen that claim to be this leaf; the first is the one that came with the evidence. */
   readonly rows: readonly EventRow[]
-  /** A row that shows the whole call. One leaf cannot vouch for what other observations of the call brought. */
+  /** A row that shows a call of several observations. One leaf cannot vouch for what the others brought. */
   readonly callRow?: EventRow | undefined
+  readonly compareMore?: CompareMore
   readonly definition?: EventDetail['definition']
   readonly remembered: Remembered | undefined
   /** RFC 6962 proof between the remembered size and the one of the evidence; base64. */
@@ -114,7 +118,7 @@ function checkLeaf(
 }
 
 function checkCells(
-  { evidence, rows, callRow }: VerifyInput,
+  { evidence, rows, callRow, compareMore }: VerifyInput,
   event: RecordedEvent,
 ): { check: Check; wrong: readonly WrongCell[] } {
   const label = 'Every displayed cell is what the ledger says'
@@ -126,50 +130,46 @@ function checkCells(
     return { check: { id: 'cells', label, state: 'failed', detail }, wrong: [] }
   }
   const results = rows.map((row) => compareCells(row, event))
-  const wrong = new Map(results.flatMap((result) => result.wrong).map((cell) => [cell.field, cell]))
+  const wrong = new Map(
+    [
+      ...results.flatMap((result) => result.wrong),
+      ...(compareMore?.(event, evidence.leafIndex) ?? []),
+    ].map((cell) => [cell.field, cell]),
+  )
   const compared = results.reduce((sum, result) => sum + result.compared, 0)
   if (wrong.size > 0) {
-    const detail = described([...wrong.values()])
+    const detail = describeWrong([...wrong.values()])
     return { check: { id: 'cells', label, state: 'failed', detail }, wrong: [...wrong.values()] }
   }
   const call = callRow === undefined ? undefined : compareCells(callRow, event)
   const fromElsewhere = call?.wrong ?? []
   if (fromElsewhere.length > 0) {
-    const detail = `in the list, ${described(fromElsewhere)}; another observation of the call brought it, or it is not on the record`
+    const detail = `in the list, ${describeWrong(fromElsewhere)}; another observation of the call brought it, or it is not on the record`
     return { check: { id: 'cells', label, state: 'limited', detail }, wrong: fromElsewhere }
   }
   const detail = `${compared + (call?.compared ?? 0)} cells compared, all equal`
   return { check: { id: 'cells', label, state: 'passed', detail }, wrong: [] }
 }
 
-function described(wrong: readonly WrongCell[]): string {
-  return wrong
-    .map(({ field, shown, recorded }) =>
-      recorded === undefined
-        ? `${field} is shown as ${quoted(shown)}, and the leaf has no such field or it is withheld`
-        : `${field} is shown as ${quoted(shown)}, the leaf says ${quoted(recorded)}`,
-    )
-    .join('; ')
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
-}
-
 /** The definition that is shown must have the hash under which the leaf records the call. */
 function checkDefinition({ definition, digest }: VerifyInput, event: RecordedEvent): Check[] {
   if (definition === undefined || definition === null) return []
+  const label = 'Tool definition is the one in force'
   const computed = hex(digest(utf8(definition.json)))
-  const wanted = event['tool.definition_hash'] ?? definition.hash
+  const wanted = event['tool.definition_hash']
+  if (wanted === undefined) {
+    const detail = 'a definition is shown, and the leaf names none'
+    return [{ id: 'definition', label, state: 'failed', detail }]
+  }
+  const same = computed === wanted
   return [
     {
       id: 'definition',
-      label: 'Tool definition is the one in force',
-      state: computed === wanted ? 'passed' : 'failed',
-      detail:
-        computed === wanted
-          ? `SHA-256 ${computed}${event['tool.definition_hash'] === undefined ? ', last seen before the call; the call itself names none' : ', as recorded with the call'}`
-          : `SHA-256 ${computed}, recorded is ${wanted}`,
+      label,
+      state: same ? 'passed' : 'failed',
+      detail: same
+        ? `SHA-256 ${computed}, as recorded with the call`
+        : `SHA-256 ${computed}, recorded is ${wanted}`,
     },
   ]
 }

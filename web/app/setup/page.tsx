@@ -20,7 +20,11 @@ export default function SetupPage() {
   return (
     <AccountForm
       title="Make the first account"
-      intro="This one-time link makes the administrator of this installation. It works once."
+      intro={
+        token === ''
+          ? 'This address needs the one-time link that Sealtrail printed when it started. Print a new one with: sealtrail setup-link'
+          : 'This one-time link makes the administrator of this installation. It works once.'
+      }
       action="Make account"
       newPassword
       onSubmit={async (account) => {

@@ -1,16 +1,19 @@
 'use client'
 
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
-import { BarChart3, Link2, RefreshCw, Table2 } from 'lucide-react'
+import { BarChart3, Link2, ListFilter, RefreshCw, Table2, TriangleAlert } from 'lucide-react'
 import dynamic from 'next/dynamic'
+import Link from 'next/link'
 import { parseAsString, parseAsStringLiteral, useQueryStates } from 'nuqs'
 import { Suspense, useCallback, useMemo, useState } from 'react'
+import { FindingsReply } from '../../../../schemas/api/findings.ts'
 import { HistogramReply, SearchReply } from '../../../../schemas/api/search.ts'
 import { request } from '../../../api/request.ts'
 import { HistogramTable } from '../../../charts/histogram-table.tsx'
 import type { Verdicts } from '../../../components/event-columns.tsx'
 import { drawerTabs, EventDrawer } from '../../../components/event-drawer.tsx'
 import { EventsTable } from '../../../components/events-table.tsx'
+import { ExportDialog } from '../../../components/export-dialog.tsx'
 import { FacetList } from '../../../components/facet-list.tsx'
 import { FirstRun } from '../../../components/first-run.tsx'
 import { NoMatch } from '../../../components/no-match.tsx'
@@ -18,9 +21,16 @@ import { QueryBar } from '../../../components/query-bar.tsx'
 import { QueryPills } from '../../../components/query-pills.tsx'
 import { Failure, Loading, TableSkeleton } from '../../../components/states.tsx'
 import { TimeRangePicker } from '../../../components/time-range-picker.tsx'
-import { withTerm } from '../../../state/query-terms.ts'
+import { useCopy } from '../../../components/use-copy.ts'
+import { formatDuration } from '../../../format/instant.ts'
+import { namesClass, withTerm } from '../../../state/query-terms.ts'
 import { readQuery } from '../../../state/read-query.ts'
-import { formatTimeRange, parseTimeRange } from '../../../state/time-range.ts'
+import {
+  aroundInstant,
+  formatTimeRange,
+  parseTimeRange,
+  type TimeRange,
+} from '../../../state/time-range.ts'
 import type { Verification } from '../../../verify/verify-evidence.ts'
 
 const OutcomeHistogram = dynamic(
@@ -54,6 +64,7 @@ function Explore() {
   const [refreshed, setRefreshed] = useState(() => Date.now())
   const [verdicts, setVerdicts] = useState<Verdicts>(() => new Map())
   const [asTable, setAsTable] = useState(false)
+  const [showFacets, setShowFacets] = useState(false)
   const { q, t, view, ev, tab } = state
   const range = useMemo(() => parseTimeRange(t, refreshed), [t, refreshed])
   const problem = useMemo(() => readQuery(q).problem, [q])
@@ -67,6 +78,9 @@ function Explore() {
     queryFn: ({ pageParam, signal }) =>
       request(SearchReply, '/api/v1/events', { params: { ...params, cursor: pageParam }, signal }),
     getNextPageParam: (last) => last.next ?? undefined,
+    // A condition more or less keeps the rows, and with them the place in them, until the new ones are there.
+    placeholderData: (previous, previousQuery) =>
+      previousQuery?.queryKey.at(-1) === view ? previous : undefined,
     enabled,
   })
   const histogram = useQuery({
@@ -109,7 +123,7 @@ function Explore() {
     <div className="flex h-full flex-col">
       <h1 className="sr-only">Explore</h1>
       <div className="border-b border-line bg-panel px-4 pb-1.5 pt-3">
-        <div className="flex items-start gap-2">
+        <div className="flex items-start gap-2 max-md:flex-wrap">
           <QueryBar query={q} onRun={onQuery} range={range} view={view} />
           <TimeRangePicker value={t} onChange={(next) => void setState({ t: next })} />
           <fieldset className="flex h-9 shrink-0 overflow-hidden rounded-md border border-line">
@@ -122,7 +136,7 @@ function Explore() {
                 title={
                   each === 'calls'
                     ? 'MCP calls, joined from all their observations'
-                    : 'Every record of every kind'
+                    : 'Every record that sources sent; with class:* also what Sealtrail itself wrote'
                 }
                 onClick={() => void setState({ view: each })}
                 className={`px-3 text-[13px] font-medium capitalize ${view === each ? 'bg-accent text-on-accent' : 'hover:bg-raised'}`}
@@ -141,13 +155,26 @@ function Explore() {
             <RefreshCw className={`size-4 ${rows.isFetching ? 'animate-spin' : ''}`} aria-hidden />
           </button>
           <CopyLink range={range} />
+          <ExportDialog query={q} range={range} view={view} />
+          <button
+            type="button"
+            className="button h-9 px-2.5 md:hidden"
+            aria-expanded={showFacets}
+            aria-controls="facets"
+            aria-label="Facets"
+            title="Facets"
+            onClick={() => setShowFacets(!showFacets)}
+          >
+            <ListFilter className="size-4" aria-hidden />
+          </button>
         </div>
         <QueryPills query={q} onQuery={onQuery} />
       </div>
       <div className="relative flex min-h-0 flex-1">
         <section
+          id="facets"
           aria-label="Facets"
-          className="w-48 shrink-0 overflow-auto border-r border-line bg-panel xl:w-56"
+          className={`w-48 shrink-0 overflow-auto border-r border-line bg-panel xl:w-52 ${showFacets ? '' : 'max-md:hidden'}`}
         >
           {enabled && (
             <FacetList query={q} range={range} view={view} onFilter={onFilter} onQuery={onQuery} />
@@ -158,22 +185,36 @@ function Explore() {
             aria-label="Counts over time"
             className="border-b border-line bg-panel px-2 pb-1 pt-2"
           >
-            <div className="flex items-center gap-3 px-2 text-xs text-muted">
+            <div className="flex flex-wrap items-center gap-x-3 px-2 text-xs text-muted">
               <p aria-live="polite">
                 <span className="text-[15px] font-semibold text-text tabular-nums">
                   {first === undefined ? '–' : first.total.toLocaleString('en')}
                 </span>{' '}
                 {view}
                 {first !== undefined && (
-                  <span className="max-xl:hidden"> · {first.elapsedMs} ms</span>
+                  <span className="max-xl:hidden"> · {formatDuration(first.elapsedMs)}</span>
                 )}
               </p>
               {histogram.data !== undefined && (
-                <Legend data={histogram.data} onFilter={view === 'calls' ? onFilter : undefined} />
+                <Legend
+                  data={histogram.data}
+                  onFilter={(key) => onFilter(`${view === 'calls' ? 'outcome' : 'class'}:${key}`)}
+                />
               )}
+              {view === 'events' && !namesClass(q) && (
+                <button
+                  type="button"
+                  className="min-h-6 rounded px-1.5 text-accent hover:underline"
+                  title="Findings, reading, administration and ticks are left out until a class is named"
+                  onClick={() => onFilter('class:*')}
+                >
+                  Sealtrail’s own records too
+                </button>
+              )}
+              <FindingsLink t={t} range={range} />
               <button
                 type="button"
-                className="icon-button ml-auto"
+                className="icon-button"
                 aria-pressed={asTable}
                 onClick={() => setAsTable(!asTable)}
                 aria-label={asTable ? 'Show as chart' : 'Show as table'}
@@ -206,6 +247,7 @@ function Explore() {
             <EventsTable
               rows={all}
               total={first?.total ?? all.length}
+              stale={rows.isPlaceholderData}
               view={view}
               selected={ev}
               verdicts={verdicts}
@@ -242,17 +284,13 @@ function Explore() {
             onTab={(next) => void setState({ tab: next }, { history: 'replace' })}
             onClose={() => void setState({ ev: null })}
             onFilter={onFilter}
-            onContext={(occurredAt) => {
-              const at = Date.parse(`${occurredAt.slice(0, 23)}Z`)
+            onContext={(occurredAt) =>
               void setState({
                 q: '',
                 view: 'events',
-                t: formatTimeRange({
-                  from: new Date(at - 60_000).toISOString(),
-                  until: new Date(at + 60_000).toISOString(),
-                }),
+                t: formatTimeRange(aroundInstant(occurredAt)),
               })
-            }}
+            }
             onVerdict={onVerdict}
           />
         )}
@@ -262,42 +300,27 @@ function Explore() {
 }
 
 /** What the colours mean, with totals: the chart in words. Each keeps only its own calls. */
-function Legend({
-  data,
-  onFilter,
-}: {
-  data: HistogramReply
-  onFilter: ((term: string) => void) | undefined
-}) {
+function Legend({ data, onFilter }: { data: HistogramReply; onFilter: (key: string) => void }) {
   return (
     <ul className="flex min-w-0 flex-wrap gap-x-1">
       {data.series.map((key) => {
         const sum = data.buckets.reduce((all, { counts }) => all + (counts[key] ?? 0), 0)
-        const content = (
-          <>
-            <span
-              aria-hidden
-              className="size-2.5 rounded-sm"
-              style={{ background: `var(--series-${key}, var(--series-unknown))` }}
-            />
-            {key.replaceAll('_', ' ')}{' '}
-            <span className="tabular-nums">{sum.toLocaleString('en')}</span>
-          </>
-        )
         return (
           <li key={key}>
-            {onFilter === undefined ? (
-              <span className="flex min-h-6 items-center gap-1.5 px-1.5">{content}</span>
-            ) : (
-              <button
-                type="button"
-                title={`Only ${key}`}
-                className="flex min-h-6 items-center gap-1.5 rounded px-1.5 hover:bg-raised"
-                onClick={() => onFilter(`outcome:${key}`)}
-              >
-                {content}
-              </button>
-            )}
+            <button
+              type="button"
+              title={`Only ${key}`}
+              className="flex min-h-6 items-center gap-1.5 rounded px-1.5 hover:bg-raised"
+              onClick={() => onFilter(key)}
+            >
+              <span
+                aria-hidden
+                className="size-2.5 rounded-sm"
+                style={{ background: `var(--series-${key}, var(--series-unknown))` }}
+              />
+              {key.replaceAll('_', ' ')}{' '}
+              <span className="tabular-nums">{sum.toLocaleString('en')}</span>
+            </button>
           </li>
         )
       })}
@@ -305,26 +328,53 @@ function Legend({
   )
 }
 
+/** How many findings the time range holds, whatever the query says: the way from the first screen to what is wrong. */
+function FindingsLink({ t, range }: { t: string; range: TimeRange }) {
+  const findings = useQuery({
+    queryKey: ['findings', 'count', range.from, range.until],
+    queryFn: ({ signal }) =>
+      request(FindingsReply, '/api/v1/findings', { params: { ...range, limit: 1 }, signal }),
+  })
+  const count = findings.data?.total ?? 0
+  if (count === 0) return null
+  return (
+    <Link
+      href={`/findings?${new URLSearchParams({ t })}`}
+      className="ml-auto inline-flex min-h-6 items-center gap-1.5 rounded bg-bad-soft px-2 font-semibold text-bad hover:underline"
+    >
+      <TriangleAlert className="size-3.5" aria-hidden />
+      {count.toLocaleString('en')} {count === 1 ? 'finding' : 'findings'}
+      <span className="sr-only"> in this time range</span>
+    </Link>
+  )
+}
+
 /** A link to exactly this view: "last 24 hours" becomes the two instants it means now. */
-function CopyLink({ range }: { range: { from: string; until: string } }) {
-  const [copied, setCopied] = useState(false)
-  const copy = async () => {
+function CopyLink({ range }: { range: TimeRange }) {
+  const { outcome, copy } = useCopy()
+  const copyUrl = () => {
     const url = new URL(window.location.href)
     url.searchParams.set('t', formatTimeRange(range))
-    await navigator.clipboard.writeText(url.href)
-    setCopied(true)
-    setTimeout(() => setCopied(false), 1500)
+    return copy(url.href)
   }
-  const label = copied ? 'Link copied' : 'Copy a link to this view, with the time fixed'
+  const label =
+    outcome === undefined
+      ? 'Copy a link to this view, with the time fixed'
+      : outcome === 'copied'
+        ? 'Link copied'
+        : 'The browser refused to copy: take the address bar'
   return (
     <button
       type="button"
       className="button h-9 px-2.5"
-      onClick={copy}
+      onClick={copyUrl}
       aria-label={label}
       title={label}
     >
-      <Link2 className={`size-4 ${copied ? 'text-ok' : ''}`} aria-hidden />
+      <Link2
+        className={`size-4 ${outcome === undefined ? '' : outcome === 'copied' ? 'text-ok' : 'text-bad'}`}
+        aria-hidden
+      />
     </button>
   )
 }

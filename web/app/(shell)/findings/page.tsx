@@ -54,14 +54,14 @@ function Findings() {
   return (
     <div className="mx-auto max-w-6xl p-6">
       <div className="mb-5 flex flex-wrap items-end justify-between gap-4">
-        <div>
+        <div className="min-w-0 flex-1 basis-96 max-sm:basis-full">
           <h1 className="text-xl font-semibold tracking-tight">Findings</h1>
           <p className="text-muted">
             What is unusual in rights, arguments and call rates, and why. Each finding is a leaf of
             the log itself.
           </p>
         </div>
-        <div className="flex items-center gap-2">
+        <div className="flex flex-wrap items-center gap-2">
           <select
             aria-label="Severity"
             className="field h-9 w-auto"
@@ -129,10 +129,10 @@ function Findings() {
               <li key={finding.findingId}>
                 <Link
                   href={`/findings/${finding.findingId}`}
-                  className="grid grid-cols-[5.5rem_1fr_11rem] items-start gap-4 px-4 py-3 hover:bg-raised"
+                  className="grid grid-cols-[5.5rem_minmax(0,1fr)_11rem] items-start gap-x-4 gap-y-1 px-4 py-3 hover:bg-raised max-md:grid-cols-[auto_minmax(0,1fr)]"
                 >
                   <SeverityChip severity={finding.severity} />
-                  <span className="min-w-0">
+                  <span className="min-w-0 max-md:col-span-2 max-md:row-start-2">
                     <span className="block font-medium leading-snug [overflow-wrap:anywhere]">
                       <HostileText text={finding.sentence} limit={400} />
                     </span>

@@ -1,7 +1,7 @@
 'use client'
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { CircleCheck, CircleX, Copy, ShieldCheck, TriangleAlert } from 'lucide-react'
+import { CircleCheck, CircleX, FileCheck, ShieldCheck, TriangleAlert } from 'lucide-react'
 import { useState } from 'react'
 import {
   IntegrityReply,
@@ -9,6 +9,8 @@ import {
   VerifyProgress,
 } from '../../../../schemas/api/integrity.ts'
 import { request, requestLines } from '../../../api/request.ts'
+import { CommandLine } from '../../../components/command-line.tsx'
+import { CopyButton } from '../../../components/copy-button.tsx'
 import { Failure, Loading } from '../../../components/states.tsx'
 import { formatInstant } from '../../../format/instant.ts'
 import { checkNewestCheckpoint } from '../../../verify/load-verified.ts'
@@ -34,6 +36,28 @@ export default function IntegrityPage() {
       {logs.map((log) => (
         <LogPanel key={log.logId} log={log} />
       ))}
+      <section className="panel p-5" aria-labelledby="evidence">
+        <h2 id="evidence" className="mb-2 flex items-center gap-2 font-semibold">
+          <FileCheck className="size-4 text-accent" aria-hidden /> Evidence for somebody outside
+        </h2>
+        <ol className="list-decimal space-y-3 pl-5">
+          <li>
+            Keep the verifier key where this machine cannot change it; it is what every later check
+            rests on:
+            <CommandLine command="sealtrail vkey" />
+          </li>
+          <li>
+            Write a bundle of a time range. Explore writes the command for the view that is open;
+            the export itself goes on the record:
+            <CommandLine command="sealtrail export --from 2026-11-01 --to 2026-12-01 --out november" />
+          </li>
+          <li>
+            The auditor checks it on another machine, with nothing but Node and the key of step 1;
+            VERIFY.md in the bundle says how, and what it does not show:
+            <CommandLine command="node november/verify.mjs 'VERIFIER KEY' november" />
+          </li>
+        </ol>
+      </section>
       <section className="panel p-5" aria-labelledby="limits">
         <h2 id="limits" className="mb-2 flex items-center gap-2 font-semibold">
           <TriangleAlert className="size-4 text-warn" aria-hidden /> What is not detected
@@ -61,11 +85,11 @@ const projectionTexts = {
 function LogPanel({ log }: { log: LogIntegrity }) {
   const { checkpoint, projection } = log
   const figures = [
-    { label: 'Durable', value: log.treeSize, title: 'in a committed segment' },
-    { label: 'Published', value: checkpoint?.size ?? 0, title: 'under a signed checkpoint' },
-    { label: 'Witnessed', value: 0, title: 'covered by an anchor outside; none is configured' },
-    { label: 'Indexed', value: log.indexed, title: 'in the columnar store' },
-    { label: 'Judged', value: log.judged, title: 'passed by the detectors' },
+    { label: 'Durable', value: log.treeSize, meaning: 'stored and synced' },
+    { label: 'Published', value: checkpoint?.size ?? 0, meaning: 'under a signed checkpoint' },
+    { label: 'Witnessed', value: 0, meaning: 'by nobody outside: none is set up' },
+    { label: 'Indexed', value: log.indexed, meaning: 'can be searched' },
+    { label: 'Judged', value: log.judged, meaning: 'seen by the detectors' },
   ]
   return (
     <section className="panel p-5" aria-label={`Log ${log.logId}`}>
@@ -76,15 +100,16 @@ function LogPanel({ log }: { log: LogIntegrity }) {
         </h2>
         <VerifyButton logId={log.logId} />
       </div>
-      <dl className="mt-4 grid grid-cols-5 gap-3">
-        {figures.map(({ label, value, title }) => (
-          <div key={label} title={title} className="rounded-md bg-raised px-3 py-2">
+      <dl className="mt-4 grid grid-cols-2 gap-3 sm:grid-cols-3 lg:grid-cols-5">
+        {figures.map(({ label, value, meaning }) => (
+          <div key={label} className="rounded-md bg-raised px-3 py-2">
             <dt className="label">{label}</dt>
             <dd className="text-lg font-semibold tabular-nums">{value.toLocaleString('en')}</dd>
+            <dd className="text-xs text-muted">{meaning}</dd>
           </div>
         ))}
       </dl>
-      <dl className="mt-4 grid grid-cols-[9rem_1fr] gap-x-4 gap-y-1.5 text-sm">
+      <dl className="mt-4 grid grid-cols-[9rem_minmax(0,1fr)] gap-x-4 gap-y-1.5 max-sm:grid-cols-1 max-sm:gap-y-0.5">
         <dt className="text-muted">Columnar store</dt>
         <dd className={projection.state === 'different' ? 'font-semibold text-bad' : ''}>
           {projectionTexts[projection.state]}
@@ -109,13 +134,13 @@ function LogPanel({ log }: { log: LogIntegrity }) {
       </dl>
       {checkpoint !== null && (
         <details className="mt-3">
-          <summary className="cursor-pointer text-sm text-accent">
+          <summary className="cursor-pointer text-[13px] text-accent">
             Signed checkpoint, and how to check it without this page
           </summary>
           <pre className="mt-2 overflow-auto rounded-md border border-line bg-bg p-3 font-mono text-xs">
             {checkpoint.note}
           </pre>
-          <p className="mt-2 text-sm text-muted">
+          <p className="mt-2 text-[13px] text-muted">
             On the machine, with Sealtrail stopped or on a copy of its data:{' '}
             <code className="font-mono text-text">
               sealtrail verify --data DIR --key '{log.verifierKey.slice(0, 24)}…'
@@ -192,7 +217,7 @@ function VerifyButton({ logId }: { logId: string }) {
   }
   if (progress !== undefined) {
     return (
-      <div role="status" className="flex w-72 items-center gap-3 text-sm text-muted">
+      <div role="status" className="flex w-72 items-center gap-3 text-[13px] text-muted">
         <span className="shrink-0">{progress.stage}</span>
         <progress
           className="w-full accent-[var(--accent)]"
@@ -219,30 +244,12 @@ function ResultLine({ result }: { result: Result }) {
   return (
     <p
       role="status"
-      className={`flex items-center gap-2 text-sm ${result.ok ? 'text-ok' : 'text-bad'}`}
+      className={`flex items-center gap-2 text-[13px] ${result.ok ? 'text-ok' : 'text-bad'}`}
     >
       <Icon className="size-4 shrink-0" aria-hidden />
       {result.ok
         ? `${result.treeSize.toLocaleString('en')} leaves, ${result.checkpoints.toLocaleString('en')} checkpoints, ${result.payloads.toLocaleString('en')} payloads${result.rows === null ? '' : `, ${result.rows.toLocaleString('en')} rows`} recomputed in ${(result.elapsedMs / 1000).toFixed(1)} s`
         : result.firstProblem}
     </p>
-  )
-}
-
-function CopyButton({ text }: { text: string }) {
-  const [copied, setCopied] = useState(false)
-  return (
-    <button
-      type="button"
-      className="rounded p-1 text-muted hover:bg-raised hover:text-text"
-      aria-label={copied ? 'Copied' : 'Copy'}
-      onClick={async () => {
-        await navigator.clipboard.writeText(text)
-        setCopied(true)
-        setTimeout(() => setCopied(false), 1500)
-      }}
-    >
-      {copied ? <CircleCheck className="size-4 text-ok" /> : <Copy className="size-4" />}
-    </button>
   )
 }

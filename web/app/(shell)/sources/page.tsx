@@ -9,6 +9,8 @@ import {
   SourcesReply,
 } from '../../../../schemas/api/sources.ts'
 import { request } from '../../../api/request.ts'
+import { CommandLine } from '../../../components/command-line.tsx'
+import { HostileText } from '../../../components/hostile-text.tsx'
 import { Empty, Failure, Loading } from '../../../components/states.tsx'
 import { formatInstant } from '../../../format/instant.ts'
 
@@ -21,8 +23,8 @@ export default function SourcesPage() {
   const [created, setCreated] = useState<CreateSourceKeyReply>()
   return (
     <div className="mx-auto max-w-5xl space-y-5 p-6">
-      <header className="flex items-end justify-between gap-4">
-        <div>
+      <header className="flex flex-wrap items-end justify-between gap-4">
+        <div className="min-w-0 flex-1 basis-72">
           <h1 className="text-xl font-semibold tracking-tight">Sources</h1>
           <p className="text-muted">
             Gateways, servers and clients that may put records into the log, each with a key of its
@@ -44,7 +46,7 @@ export default function SourcesPage() {
         </div>
       )}
       {query.data !== undefined && query.data.sources.length > 0 && (
-        <div className="panel overflow-auto">
+        <div className="panel relative overflow-x-auto">
           <table className="w-full text-sm">
             <thead>
               <tr className="border-b border-line bg-raised text-left">
@@ -112,7 +114,7 @@ function NewSource({ onCreated }: { onCreated: (created: CreateSourceKeyReply) =
         placeholder="Name, e.g. laptop or gateway"
         required
         maxLength={64}
-        className="field w-60"
+        className="field w-60 max-sm:w-auto max-sm:flex-1"
       />
       <button type="submit" className="button button-primary shrink-0 py-2">
         New source
@@ -143,8 +145,8 @@ function ShownOnce({ created, onDone }: { created: CreateSourceKeyReply; onDone:
         {lines.map(({ title, text }) => (
           <div key={title}>
             <dt className="label">{title}</dt>
-            <dd className="mt-1 break-all rounded-md border border-line bg-bg px-3 py-2 font-mono text-xs">
-              {text}
+            <dd className="mt-1">
+              <CommandLine command={text} />
             </dd>
           </div>
         ))}
@@ -174,10 +176,12 @@ function SourceLine({ source }: { source: SourceRow }) {
   }
   return (
     <tr className={source.revokedAt === null ? '' : 'text-muted'}>
-      <td className="px-4 py-2 font-medium">{source.name}</td>
+      <td className="min-w-40 px-4 py-2 font-medium">
+        <HostileText text={source.name} limit={120} />
+      </td>
       <td className="px-4 py-2 font-mono text-xs">{source.id}</td>
-      <td className="px-4 py-2 font-mono text-xs">
-        {source.lastEventAt === null ? 'never' : formatInstant(source.lastEventAt)}
+      <td className="whitespace-nowrap px-4 py-2 font-mono text-xs">
+        {source.lastEventAt === null ? 'never' : formatInstant(source.lastEventAt).slice(0, 19)}
       </td>
       {[source.mapped, source.unmapped, source.rejected, source.gaps].map((count, i) => (
         <td
