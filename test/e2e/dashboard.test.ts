@@ -155,6 +155,34 @@ describe('the journey of an analyst', () => {
       await drawer(page).waitFor({ state: 'detached' })
     }))
 
+  it('keeps the whole view in the address: a reload shows it again, the back button goes through it', () =>
+    visit(async (page) => {
+      await signIn(page, '/explore')
+      await rows(page).first().waitFor()
+      await page.getByRole('button', { name: 'events', exact: true }).click()
+      await page.getByRole('button', { name: 'Show as table' }).click()
+      await page.getByRole('button', { name: /^Time range/ }).click()
+      await page.getByRole('button', { name: 'Last 7 days' }).click()
+      await page.waitForURL((at) => at.searchParams.get('t') === '7d')
+      await rows(page).nth(1).click()
+      await drawer(page).getByRole('tab', { name: 'Raw' }).click()
+      await page.waitForURL((at) => at.searchParams.get('tab') === 'raw')
+      const address = page.url()
+      await page.reload()
+      await drawer(page).getByRole('tab', { name: 'Raw', selected: true }).waitFor()
+      await page.getByRole('region', { name: 'Counts over time as a table' }).waitFor()
+      await page.getByRole('button', { name: 'Time range: Last 7 days' }).waitFor()
+      expect(page.url()).toBe(address)
+      await page.goBack()
+      await drawer(page).waitFor({ state: 'detached' })
+      await page.goBack()
+      await page.waitForURL((at) => !at.searchParams.has('t'))
+      await page.goBack()
+      await page.getByRole('button', { name: 'Show as table' }).waitFor()
+      await page.goBack()
+      await page.waitForURL((at) => at.search === '')
+    }))
+
   it('underlines what is wrong with a query and asks the server nothing', () =>
     visit(async (page) => {
       await signIn(page)
@@ -349,8 +377,10 @@ describe.runIf(realUrl === undefined)('over the fixture ledger', () => {
       await answerInstead<EventDetail>(page, /^\/api\/v1\/events\/.+$/, (reply) => {
         if (reply.definition !== null) reply.definition.json = '{"name":"read_file"}'
       })
-      await signIn(page, `/explore?q=tool%3Aread_file`)
-      await rows(page).nth(1).click()
+      const honest = api?.ledger.events.find(
+        (each) => each.event['tool.definition_hash'] !== undefined,
+      )
+      await signIn(page, `/explore?ev=${honest?.event['event.id']}`)
       await proofState(page, 'failed').waitFor()
       expect(await drawer(page).getByRole('alert').textContent()).toContain('Tool definition')
     }))

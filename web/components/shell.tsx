@@ -209,7 +209,7 @@ function ThemeButton() {
       className={`${navItem} text-left hover:bg-raised`}
     >
       <Icon className="size-4 shrink-0" aria-hidden />{' '}
-      <span className="capitalize max-xl:hidden">{theme} theme</span>
+      <span className="capitalize max-xl:hidden">{theme}</span>
     </button>
   )
 }

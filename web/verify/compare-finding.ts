@@ -28,8 +28,8 @@ export function compareFinding(
     ['subject', finding.subject, partOf(recordedWhy, 'subject')],
     [
       'finding.evidence',
-      evidence.map(({ leafIndex }) => String(leafIndex)),
-      event['finding.evidence'],
+      inOrder(evidence.map(({ leafIndex }) => String(leafIndex))),
+      event['finding.evidence'] === undefined ? undefined : inOrder(event['finding.evidence']),
     ],
   ]
   return pairs.flatMap(([field, shown, recorded]) => {
@@ -39,6 +39,11 @@ export function compareFinding(
     }
     return texts.shown === texts.recorded ? [] : [{ field, ...texts }]
   })
+}
+
+/** The leaf names the event that fired first; the page shows its rows in the order of the log. */
+function inOrder(leafIndexes: readonly string[]): string[] {
+  return [...leafIndexes].sort((a, b) => Number(a) - Number(b))
 }
 
 function partOf(explanation: unknown, key: 'entity' | 'subject'): unknown {

@@ -46,6 +46,7 @@ const viewState = {
   q: parseAsString.withDefault(''),
   t: parseAsString.withDefault('24h'),
   view: parseAsStringLiteral(['calls', 'events'] as const).withDefault('calls'),
+  counts: parseAsStringLiteral(['chart', 'table'] as const).withDefault('chart'),
   ev: parseAsString,
   tab: parseAsStringLiteral(drawerTabs).withDefault('overview'),
 }
@@ -63,9 +64,9 @@ function Explore() {
   const [state, setState] = useQueryStates(viewState, { history: 'push' })
   const [refreshed, setRefreshed] = useState(() => Date.now())
   const [verdicts, setVerdicts] = useState<Verdicts>(() => new Map())
-  const [asTable, setAsTable] = useState(false)
   const [showFacets, setShowFacets] = useState(false)
   const { q, t, view, ev, tab } = state
+  const asTable = state.counts === 'table'
   const range = useMemo(() => parseTimeRange(t, refreshed), [t, refreshed])
   const problem = useMemo(() => readQuery(q).problem, [q])
   const params = { q, ...range, view }
@@ -216,7 +217,7 @@ function Explore() {
                 type="button"
                 className="icon-button"
                 aria-pressed={asTable}
-                onClick={() => setAsTable(!asTable)}
+                onClick={() => void setState({ counts: asTable ? 'chart' : 'table' })}
                 aria-label={asTable ? 'Show as chart' : 'Show as table'}
                 title={asTable ? 'Show as chart' : 'Show as table'}
               >

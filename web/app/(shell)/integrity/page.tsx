@@ -116,6 +116,13 @@ function LogPanel({ log }: { log: LogIntegrity }) {
           {projection.state !== 'unavailable' &&
             `, compared up to leaf ${projection.checkedUntil.toLocaleString('en')}`}
           {projection.firstDifference !== null && `: ${projection.firstDifference}`}
+          {projection.state === 'different' && (
+            <span className="mt-1 block font-normal text-text">
+              The ledger counts and is not touched by this. Find out who wrote to the columnar
+              store; then stop Sealtrail and fill it again with{' '}
+              <code className="font-mono text-xs">sealtrail rebuild</code>.
+            </span>
+          )}
         </dd>
         <dt className="text-muted">Newest checkpoint</dt>
         <dd>
@@ -127,7 +134,7 @@ function LogPanel({ log }: { log: LogIntegrity }) {
         <dt className="text-muted">Root</dt>
         <dd className="break-all font-mono text-xs leading-5">{checkpoint?.root ?? log.root}</dd>
         <dt className="text-muted">Verifier key</dt>
-        <dd className="flex items-start gap-2">
+        <dd className="flex items-start gap-2 [&>button]:-my-1">
           <span className="break-all font-mono text-xs leading-5">{log.verifierKey}</span>
           <CopyButton text={log.verifierKey} />
         </dd>

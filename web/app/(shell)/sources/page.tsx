@@ -1,6 +1,7 @@
 'use client'
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import Link from 'next/link'
 import { type FormEvent, useState } from 'react'
 import { z } from 'zod'
 import {
@@ -174,6 +175,12 @@ function SourceLine({ source }: { source: SourceRow }) {
     }
     setAsking(false)
   }
+  const counts = [
+    { name: 'mapped', count: source.mapped, terms: 'disposition:mapped' },
+    { name: 'unmapped', count: source.unmapped, terms: 'disposition:unmapped' },
+    { name: 'rejected', count: source.rejected, terms: 'disposition:rejected' },
+    { name: 'gaps', count: source.gaps, terms: 'source.signal:gap' },
+  ]
   return (
     <tr className={source.revokedAt === null ? '' : 'text-muted'}>
       <td className="min-w-40 px-4 py-2 font-medium">
@@ -183,12 +190,18 @@ function SourceLine({ source }: { source: SourceRow }) {
       <td className="whitespace-nowrap px-4 py-2 font-mono text-xs">
         {source.lastEventAt === null ? 'never' : formatInstant(source.lastEventAt).slice(0, 19)}
       </td>
-      {[source.mapped, source.unmapped, source.rejected, source.gaps].map((count, i) => (
-        <td
-          key={['mapped', 'unmapped', 'rejected', 'gaps'][i]}
-          className={`px-4 py-2 text-right tabular-nums ${i >= 2 && count > 0 ? 'font-semibold text-bad' : ''}`}
-        >
-          {count.toLocaleString('en')}
+      {counts.map(({ name, count, terms }) => (
+        <td key={name} className="px-4 py-2 text-right tabular-nums">
+          {count === 0 ? (
+            '0'
+          ) : (
+            <Link
+              href={`/explore?${new URLSearchParams({ view: 'events', t: '90d', q: `source:${source.id} ${terms}` })}`}
+              className={`underline decoration-dotted ${name === 'rejected' || name === 'gaps' ? 'font-semibold text-bad' : ''}`}
+            >
+              {count.toLocaleString('en')}
+            </Link>
+          )}
         </td>
       ))}
       <td className="px-4 py-2 text-right">

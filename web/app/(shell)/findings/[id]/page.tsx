@@ -184,8 +184,10 @@ function Report({
         <h2 id="evidence" className="px-5 pb-3 pt-5 font-semibold">
           Evidence{' '}
           <span className="font-normal text-muted">
-            · {evidence.length === 1 ? '1 event' : `${evidence.length} events`}, in the order of the
-            log
+            ·{' '}
+            {evidence.length === 1
+              ? '1 event'
+              : `${evidence.length} events, in the order of the log`}
           </span>
         </h2>
         <ul className="divide-y divide-line border-t border-line">
