@@ -1,25 +1,63 @@
+import { accessSync, constants } from 'node:fs'
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
+import { checkLogId, systemLogId } from '../ledger/log-id.ts'
 import { SealtrailError } from '../schemas/errors.ts'
+import { systemErrorCode } from './system-error.ts'
 
-const port = z.coerce.number().int().min(0).max(65_535)
+const port = integer(0, 65_535)
 
-const Environment = z.object({
-  SEALTRAIL_DATA: z.string().min(1).default('.sealtrail'),
+/** A file that is there and may be read; what it holds is checked where it is used. */
+const file = z
+  .string()
+  .superRefine((path, context) => {
+    try {
+      accessSync(path, constants.R_OK)
+    } catch (error) {
+      context.addIssue({
+        code: 'custom',
+        message: `${path} cannot be read: ${systemErrorCode(error)}`,
+      })
+    }
+  })
+  .optional()
+
+/** Every variable that `sealtrail up` reads; its help documents each (a test says so). */
+export const Environment = z.object({
+  SEALTRAIL_DATA: z.string().min(1).optional(),
   SEALTRAIL_HOST: z.string().min(1).default('127.0.0.1'),
   SEALTRAIL_PORT: port.default(3000),
   SEALTRAIL_OTLP_PORT: port.default(4318),
-  SEALTRAIL_LOG: z.string().min(1).default('main'),
-  SEALTRAIL_MASTER_KEY_FILE: z.string().min(1).optional(),
+  SEALTRAIL_LOG: z
+    .string()
+    .superRefine((logId, context) => {
+      if (!isEventLog(logId)) {
+        const message = `${JSON.stringify(logId)} is no name of a log of events: use 1 to 64 lower-case letters, digits, _ or -`
+        context.addIssue({ code: 'custom', message })
+      }
+    })
+    .default('main'),
+  SEALTRAIL_MASTER_KEY_FILE: file,
   SEALTRAIL_ADMIN_NAME: z.string().min(1).optional(),
-  SEALTRAIL_ADMIN_PASSWORD_FILE: z.string().min(1).optional(),
-  SEALTRAIL_SOURCE_SECRET_FILE: z.string().min(1).optional(),
-  SEALTRAIL_KAFKA_BROKERS: z.string().min(1).optional(),
+  SEALTRAIL_ADMIN_PASSWORD_FILE: file,
+  SEALTRAIL_SOURCE_SECRET_FILE: file,
+  SEALTRAIL_KAFKA_BROKERS: z
+    .string()
+    .regex(/^[^,\s]+:\d+(?:,[^,\s]+:\d+)*$/, 'must be host:port, several with commas between')
+    .optional(),
   SEALTRAIL_KAFKA_TOPIC: z.string().min(1).default('sealtrail.batches'),
-  SEALTRAIL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
-  SEALTRAIL_ALERTS_PER_DAY: z.coerce.number().positive().max(10_000).default(10),
-  SEALTRAIL_COLUMNAR_MEMORY_MIB: z.coerce.number().int().min(256).default(2048),
+  SEALTRAIL_LOG_LEVEL: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'], {
+      error: 'must be debug, info, warn, error or silent',
+    })
+    .optional(),
+  SEALTRAIL_ALERTS_PER_DAY: z.coerce
+    .number({ error: 'must be a number' })
+    .positive('must be more than 0')
+    .max(10_000, 'must be at most 10000')
+    .default(10),
+  SEALTRAIL_COLUMNAR_MEMORY_MIB: integer(256, 1_048_576).default(2048),
 })
 
 export interface Configuration {
@@ -33,7 +71,8 @@ export interface Configuration {
   readonly adminPasswordFile: string | undefined
   readonly sourceSecretFile: string | undefined
   readonly kafka: { readonly brokers: readonly string[]; readonly topic: string } | undefined
-  readonly logLevel: string
+  /** Absent: what suits where the log goes. */
+  readonly logLevel: string | undefined
   readonly alertsPerDay: number
   readonly columnarMemoryMib: number
 }
@@ -45,8 +84,17 @@ export interface ConfigurationFlags {
   readonly otlpPort?: string | undefined
 }
 
+/** The data directory of a command: flag over environment over default, as an absolute path. */
+export function dataDirectoryOf(
+  flag: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): string {
+  return resolve(flag || environment.SEALTRAIL_DATA || '.sealtrail')
+}
+
 /**
- * Flags over environment over defaults, checked once, every problem named.
+ * Flags over environment over defaults, checked once, every problem named by the flag or variable it stands in. An
+ * empty variable is one that is not set.
  *
  * @throws SealtrailError `CONFIG_INVALID`, `LISTEN_REFUSED`
  */
@@ -55,25 +103,47 @@ export function readConfiguration(
   environment: Readonly<Record<string, string | undefined>>,
 ): Configuration {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
-  const parsed = Environment.safeParse({
-    ...given,
-    ...(flags.data === undefined ? {} : { SEALTRAIL_DATA: flags.data }),
-    ...(flags.port === undefined ? {} : { SEALTRAIL_PORT: flags.port }),
-    ...(flags.otlpPort === undefined ? {} : { SEALTRAIL_OTLP_PORT: flags.otlpPort }),
+  const byFlag = new Map<string, { flag: string; value: string }>()
+  for (const [variable, flag, value] of [
+    ['SEALTRAIL_PORT', '--port', flags.port],
+    ['SEALTRAIL_OTLP_PORT', '--otlp-port', flags.otlpPort],
+  ] as const) {
+    if (value === undefined) continue
+    byFlag.set(variable, { flag, value })
+    given[variable] = value
+  }
+  const parsed = Environment.safeParse(given)
+  const problems = (parsed.error?.issues ?? []).map((issue) => {
+    const variable = issue.path.join('.')
+    return `${byFlag.get(variable)?.flag ?? variable}: ${issue.message}`
   })
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+  if (
+    (given.SEALTRAIL_ADMIN_NAME === undefined) !==
+    (given.SEALTRAIL_ADMIN_PASSWORD_FILE === undefined)
+  )
+    problems.push('SEALTRAIL_ADMIN_NAME and SEALTRAIL_ADMIN_PASSWORD_FILE go together')
+  const env = parsed.data
+  if (
+    env !== undefined &&
+    env.SEALTRAIL_PORT !== 0 &&
+    env.SEALTRAIL_PORT === env.SEALTRAIL_OTLP_PORT
+  )
+    problems.push(`--port and --otlp-port are both ${env.SEALTRAIL_PORT}`)
+  if (env === undefined || problems.length > 0) {
     throw new SealtrailError('CONFIG_INVALID', problems.join('; '), {
       hint: 'See sealtrail up --help.',
     })
   }
-  const env = parsed.data
   if (!isLoopback(env.SEALTRAIL_HOST)) {
-    throw new SealtrailError('LISTEN_REFUSED', `${env.SEALTRAIL_HOST} is not a loopback address`, {
-      hint: 'Listening wider needs TLS and roles, which this version does not have. Put a proxy that has them in front.',
-    })
+    throw new SealtrailError(
+      'LISTEN_REFUSED',
+      `SEALTRAIL_HOST: ${env.SEALTRAIL_HOST} is not a loopback address`,
+      {
+        hint: 'Listening wider needs TLS and roles, which this version does not have. Put a proxy that has them in front.',
+      },
+    )
   }
-  const dataDirectory = resolve(env.SEALTRAIL_DATA)
+  const dataDirectory = dataDirectoryOf(flags.data, given)
   // The kernel bounds the path of a socket: 108 bytes on Linux, 104 on macOS, and the end must fit too.
   if (Buffer.byteLength(join(dataDirectory, 'control.sock')) > 103) {
     throw new SealtrailError(
@@ -107,4 +177,21 @@ export function readConfiguration(
 function isLoopback(host: string): boolean {
   if (host === 'localhost' || host === '::1') return true
   return isIP(host) === 4 && host.startsWith('127.')
+}
+
+function isEventLog(logId: string): boolean {
+  try {
+    return checkLogId(logId) !== systemLogId
+  } catch {
+    return false
+  }
+}
+
+function integer(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, message)
+    .transform(Number)
+    .pipe(z.number().min(min, message).max(max, message))
 }

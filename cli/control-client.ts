@@ -1,9 +1,17 @@
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:http'
-import { createInterface } from 'node:readline'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { Problem } from '../schemas/api/problem.ts'
-import { type ErrorCode, errorCatalogue, SealtrailError } from '../schemas/errors.ts'
+import {
+  type ErrorCode,
+  errorCatalogue,
+  isSealtrailError,
+  SealtrailError,
+} from '../schemas/errors.ts'
+
+/** Where a running Sealtrail listens, as `GET /control/status` on its control socket tells it. */
+export const ControlStatus = z.object({ origin: z.string(), otlpOrigin: z.string() })
+export type ControlStatus = z.infer<typeof ControlStatus>
 
 /**
  * Talks to the running Sealtrail of a data directory through its control socket. Whoever may open the socket is the
@@ -16,6 +24,21 @@ export class ControlClient {
     this.socketPath = socketPath
   }
 
+  status(): Promise<ControlStatus> {
+    return this.call(ControlStatus, 'GET', '/control/status')
+  }
+
+  /** Whether a Sealtrail answers; a socket may be left over from one that was killed. */
+  async answers(): Promise<boolean> {
+    try {
+      await this.status()
+      return true
+    } catch (error) {
+      if (isSealtrailError(error, 'SERVER_UNREACHABLE')) return false
+      throw error
+    }
+  }
+
   /** @throws SealtrailError as the server says; `SERVER_UNREACHABLE` when nobody answers */
   async call<T>(schema: z.ZodType<T>, method: string, path: string, body?: unknown): Promise<T> {
     return schema.parse(JSON.parse((await this.bytes(method, path, body)).toString('utf8')))
@@ -23,14 +46,12 @@ export class ControlClient {
 
   async bytes(method: string, path: string, body?: unknown): Promise<Buffer> {
     const response = await this.send(method, path, body)
-    const chunks: Buffer[] = []
-    for await (const chunk of response) chunks.push(Buffer.from(chunk))
-    const bytes = Buffer.concat(chunks)
+    const bytes = await this.wholeBody(response)
     if ((response.statusCode ?? 500) >= 400) throw errorOf(bytes)
     return bytes
   }
 
-  /** Lines of an NDJSON reply as they come. */
+  /** Lines of an NDJSON reply as they come. One that ends before it is complete throws: less is not all. */
   async *lines<T>(
     schema: z.ZodType<T>,
     method: string,
@@ -38,18 +59,39 @@ export class ControlClient {
     body?: unknown,
   ): AsyncIterable<T> {
     const response = await this.send(method, path, body)
-    if ((response.statusCode ?? 500) >= 400) {
-      const chunks: Buffer[] = []
-      for await (const chunk of response) chunks.push(Buffer.from(chunk))
-      throw errorOf(Buffer.concat(chunks))
+    if ((response.statusCode ?? 500) >= 400) throw errorOf(await this.wholeBody(response))
+    const decoder = new TextDecoder()
+    let rest = ''
+    for await (const chunk of this.chunks(response)) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) yield schema.parse(JSON.parse(line))
     }
+    if (rest !== '') throw this.brokeOff()
+  }
+
+  private async wholeBody(response: IncomingMessage): Promise<Buffer> {
+    const chunks: Buffer[] = []
+    for await (const chunk of this.chunks(response)) chunks.push(chunk)
+    return Buffer.concat(chunks)
+  }
+
+  /** Not by readline: at a reply that breaks off it waits for an end that never comes. */
+  private async *chunks(response: IncomingMessage): AsyncIterable<Buffer> {
     try {
-      for await (const line of createInterface({ input: response })) {
-        if (line !== '') yield schema.parse(JSON.parse(line))
-      }
-    } finally {
-      response.destroy()
+      for await (const chunk of response) yield chunk
+    } catch (cause) {
+      throw this.brokeOff(cause)
     }
+    if (!response.complete) throw this.brokeOff()
+  }
+
+  private brokeOff(cause?: unknown): SealtrailError {
+    return new SealtrailError(
+      'SERVER_UNREACHABLE',
+      `the Sealtrail of ${this.socketPath} went away before its answer was complete`,
+      { cause, hint: 'Look at its log, start it again, and repeat the command.' },
+    )
   }
 
   private send(method: string, path: string, body: unknown): Promise<IncomingMessage> {

@@ -31,10 +31,8 @@ import { openFileSigner } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
 import type { VerifyProgress } from '../schemas/api/integrity.ts'
-import { SealtrailError } from '../schemas/errors.ts'
 import type { Configuration } from './configuration.ts'
-
-export const version = '0.1.0'
+import { version } from './version.ts'
 
 export interface CoreOptions {
   readonly configuration: Configuration
@@ -49,7 +47,6 @@ export interface Core {
   readonly control: Control
   /** Resolves with the error after which this process must end. */
   readonly failed: Promise<Error>
-  isReady(): boolean
   lag(): Promise<number>
   stop(): Promise<void>
 }
@@ -178,7 +175,6 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   return {
     control,
     failed: Promise.race([sequencer.failed, consumer.failed]),
-    isReady: () => columnar.ready,
     lag: () => bus.lag(),
     api: {
       version,
@@ -258,12 +254,6 @@ async function openBus(
 /** First admin and source from files, for unattended starts. */
 async function prepareAccounts(control: Control, configuration: Configuration): Promise<void> {
   const { adminName, adminPasswordFile, sourceSecretFile, logId } = configuration
-  if ((adminName === undefined) !== (adminPasswordFile === undefined)) {
-    throw new SealtrailError(
-      'CONFIG_INVALID',
-      'SEALTRAIL_ADMIN_NAME and SEALTRAIL_ADMIN_PASSWORD_FILE go together',
-    )
-  }
   if (adminName !== undefined && adminPasswordFile !== undefined && control.needsSetup()) {
     const password = (await readFile(adminPasswordFile, 'utf8')).replace(/\r?\n$/, '')
     await control.createUser({ name: adminName, password, role: 'admin' }, 'operator')

@@ -6,6 +6,7 @@ import { type ErrorCode, errorCatalogue, SealtrailError } from '../schemas/error
 import { normaliseTimestamp } from '../schemas/event/timestamp.ts'
 import type { ControlClient } from './control-client.ts'
 import { ProgressLine } from './progress-line.ts'
+import { systemErrorCode } from './system-error.ts'
 
 export interface ExportFlags {
   readonly from: string
@@ -16,28 +17,41 @@ export interface ExportFlags {
 
 /** Writes an evidence bundle into a new or empty folder. */
 export async function exportCommand(flags: ExportFlags, client: ControlClient): Promise<void> {
-  await prepareFolder(flags.out)
-  const body = {
-    q: flags.query,
-    from: readTime(flags.from, '--from'),
-    until: readTime(flags.to, '--to'),
+  const from = readTime(flags.from, '--from')
+  const until = readTime(flags.to, '--to')
+  if (from >= until) {
+    throw new SealtrailError(
+      'CONFIG_INVALID',
+      `--from ${flags.from} is not before --to ${flags.to}`,
+      {
+        hint: '--to names the end of the range, which is not part of it: one day is --from 2026-11-24 --to 2026-11-25.',
+      },
+    )
   }
+  await prepareFolder(flags.out)
+  const body = { q: flags.query, from, until }
   const progress = new ProgressLine()
   for await (const line of client.lines(ExportProgress, 'POST', '/api/v1/exports', body)) {
     if (line.kind === 'progress') progress.update('export', line.done, line.total)
     else if (line.kind === 'problem') throw new SealtrailError(codeOf(line.code), line.detail)
     else {
       progress.done()
-      for (const name of line.files) {
-        await writeFile(
-          join(flags.out, name),
-          await client.bytes('GET', `/api/v1/exports/${line.id}/${name}`),
-        )
+      try {
+        for (const name of line.files) {
+          await writeFile(
+            join(flags.out, name),
+            await client.bytes('GET', `/api/v1/exports/${line.id}/${name}`),
+          )
+        }
+      } finally {
+        // Also of a bundle that could not be written: it holds opened records.
+        await client.call(z.object({}), 'DELETE', `/api/v1/exports/${line.id}`)
       }
-      await client.call(z.object({}), 'DELETE', `/api/v1/exports/${line.id}`)
-      process.stdout.write(`${line.rows} rows, export leaf ${line.exportLeaf}, in ${flags.out}\n`)
       process.stdout.write(
-        `Check it: node ${join(flags.out, 'verify.mjs')} '<verifier key>' ${flags.out}   (see VERIFY.md)\n`,
+        `${line.rows === 0 ? '0 rows (nothing matched)' : `${line.rows} rows`}, export leaf ${line.exportLeaf}, in ${flags.out}\n`,
+      )
+      process.stdout.write(
+        `Check it: node '${join(flags.out, 'verify.mjs')}' '<verifier key>' '${flags.out}'   (see VERIFY.md; sealtrail vkey prints the key)\n`,
       )
     }
   }
@@ -48,12 +62,13 @@ async function prepareFolder(out: string): Promise<void> {
   let names: string[]
   try {
     // Not recursive: where the system refuses a name, Node would try for ever.
-    await mkdir(out).catch((error: unknown) => {
-      if (!isErrorWithCode(error) || error.code !== 'EEXIST') throw error
+    // What a bundle opens is sealed everywhere else: it is its owner's until he gives it away.
+    await mkdir(out, { mode: 0o700 }).catch((error: unknown) => {
+      if (systemErrorCode(error) !== 'EEXIST') throw error
     })
     names = await readdir(out)
   } catch (cause) {
-    const code = isErrorWithCode(cause) ? cause.code : 'unknown error'
+    const code = systemErrorCode(cause) ?? String(cause)
     throw new SealtrailError('CONFIG_INVALID', `--out ${out} cannot be made: ${code}`, {
       cause,
       hint: 'Name a new or empty folder in one that exists and that you may write to.',
@@ -64,10 +79,6 @@ async function prepareFolder(out: string): Promise<void> {
       hint: 'Name a new folder with --out.',
     })
   }
-}
-
-function isErrorWithCode(error: unknown): error is Error & { code: string } {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
 }
 
 function codeOf(code: string): ErrorCode {

@@ -1,20 +1,21 @@
-import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
-import { Command } from 'commander'
-import { z } from 'zod'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { dataPaths } from '../ledger/data-directory.ts'
+import { IntegrityReply } from '../schemas/api/integrity.ts'
 import { CreateSourceKeyReply } from '../schemas/api/sources.ts'
 import { isSealtrailError, SealtrailError } from '../schemas/errors.ts'
+import { dataDirectoryOf } from './configuration.ts'
 import { ControlClient } from './control-client.ts'
+import { systemErrorCode } from './system-error.ts'
+import { version } from './version.ts'
 
 /**
- * `sealtrail`: the only wiring. Each command is a file of its own, loaded when it is asked for, so that a tap starts
- * without loading a server.
+ * `sealtrail`: the commands. Each is a file of its own, loaded when it is asked for, so that a tap starts without
+ * loading a server.
  */
 const program = new Command('sealtrail')
   .description('The audit trail and the SIEM for MCP tool calls')
-  .version('0.1.0')
+  .version(version)
+  .exitOverride()
   .showHelpAfterError('(sealtrail --help says more)')
   .addHelpText(
     'after',
@@ -27,43 +28,56 @@ Examples:
   sealtrail prove EVENT_ID                          write a proof that other programs verify
   sealtrail export --from 2026-11-01 --to 2026-12-01 --query 'outcome:denied' --out november
 
-Data directory: --data DIR or SEALTRAIL_DATA, default .sealtrail`,
+Data directory: --data DIR or SEALTRAIL_DATA, default .sealtrail. Commands other than up reach the running Sealtrail
+through it, so run them as the same user.
+
+Exit codes: 0 done; 1 verify found something wrong, or up had to stop; 2 it could not be done, and the message says why
+(its code, in parentheses, is explained in docs/errors.md).`,
   )
 
-const dataOption = [
-  '--data <dir>',
-  'data directory',
-  process.env.SEALTRAIL_DATA ?? '.sealtrail',
-] as const
+interface DataFlag {
+  readonly data?: string
+}
 
-program
-  .command('up')
-  .description('start receivers, ledger, detection, API and dashboard')
-  .option('--data <dir>', 'data directory (SEALTRAIL_DATA, default .sealtrail)')
+const dataOption = () =>
+  new Option('--data <dir>', 'data directory (SEALTRAIL_DATA, default .sealtrail)')
+
+command('up', 'start receivers, ledger, detection, API and dashboard')
+  .addOption(dataOption())
   .option('--port <port>', 'dashboard, API and JSON receiver (SEALTRAIL_PORT, default 3000)')
   .option('--otlp-port <port>', 'OTLP/HTTP receiver (SEALTRAIL_OTLP_PORT, default 4318)')
   .option('--no-web', 'without the dashboard')
   .addHelpText(
     'after',
     `
-Environment, for unattended starts:
-  SEALTRAIL_MASTER_KEY_FILE        64 hex digits; else made in DIR/keyring/master.key
-  SEALTRAIL_ADMIN_NAME, SEALTRAIL_ADMIN_PASSWORD_FILE   first admin
-  SEALTRAIL_SOURCE_SECRET_FILE     a source secret (sts_…) to accept
+Examples:
+  sealtrail up
+  sealtrail up --data /var/lib/sealtrail --port 8080 --otlp-port 0     (0 takes a free port)
+
+Stop it with Ctrl-C or SIGTERM: what was acknowledged is on disk, and a second Ctrl-C does not wait.
+
+Environment, for unattended starts. Flags win over variables:
+  SEALTRAIL_HOST                   loopback address to listen on; default 127.0.0.1
+  SEALTRAIL_MASTER_KEY_FILE        file with 64 hex digits; else made in DIR/keyring/master.key
+  SEALTRAIL_ADMIN_NAME             first admin, where there is none, with
+  SEALTRAIL_ADMIN_PASSWORD_FILE    a file that holds the password, at least 12 characters
+  SEALTRAIL_SOURCE_SECRET_FILE     file with a source secret (sts_…) to accept
+  SEALTRAIL_LOG                    name of the log of events; default main
   SEALTRAIL_KAFKA_BROKERS          host:port,… puts Kafka between receivers and ledger
-  SEALTRAIL_ALERTS_PER_DAY         how many findings you want to see; default 10
-  SEALTRAIL_LOG_LEVEL              debug, info, warn, error, silent`,
+  SEALTRAIL_KAFKA_TOPIC            default sealtrail.batches
+  SEALTRAIL_ALERTS_PER_DAY         how many findings you want to see a day; default 10
+  SEALTRAIL_COLUMNAR_MEMORY_MIB    limit of the columnar store, MiB; default 2048
+  SEALTRAIL_LOG_LEVEL              debug, info, warn, error or silent; default warn on a terminal, else info
+
+Health: GET /healthz (the process answers), /readyz (it takes events), /metrics (Prometheus), on the dashboard's port.`,
   )
-  .action(async (flags) => {
+  .action(async (flags: DataFlag & { port?: string; otlpPort?: string; web: boolean }) => {
     const { upCommand } = await import('./up-command.ts')
-    process.exitCode = await upCommand(flags)
     // Whatever still holds the event loop has nothing left to save.
-    setTimeout(() => process.exit(), 500).unref()
+    process.exit(await upCommand(flags))
   })
 
-program
-  .command('tap')
-  .description('run an MCP stdio server and record what is asked of it (sealtrail tap --help)')
+command('tap', 'run an MCP stdio server and record what is asked of it')
   .helpOption(false)
   .allowUnknownOption()
   .allowExcessArguments()
@@ -72,21 +86,32 @@ program
     process.exit(await tapCommand(process.argv.slice(process.argv.indexOf('tap') + 1)))
   })
 
-const sourceKey = program.command('source-key').description('keys of sources')
+const sourceKey = command('source-key', 'make keys for what sends events')
 sourceKey
   .command('create <name>')
   .description('make a source; its key and secret are shown once')
-  .option(...dataOption)
-  .option('--print <what>', 'only this, for scripts: key, secret or id')
-  .action(async (name: string, flags: { data: string; print?: string }) => {
-    const created = await clientOf(flags.data).call(
+  .addOption(dataOption())
+  .addOption(
+    new Option('--print <what>', 'only this, for scripts').choices(['key', 'secret', 'id']),
+  )
+  .addHelpText(
+    'after',
+    `
+The key (stk_…) is the Bearer token for gateways, servers and scripts; the secret (sts_…) is for sealtrail tap. Both
+belong to one source, whose name stands on each of its events. List and revoke them under Sources in the dashboard.
+
+Examples:
+  sealtrail source-key create gateway
+  KEY=$(sealtrail source-key create ci --print key)`,
+  )
+  .action(async (name: string, flags: DataFlag & { print?: 'key' | 'secret' | 'id' }) => {
+    const created = await clientOf(flags).call(
       CreateSourceKeyReply,
       'POST',
       '/api/v1/source-keys',
       { name },
     )
-    if (flags.print === 'key' || flags.print === 'secret' || flags.print === 'id')
-      say(created[flags.print])
+    if (flags.print !== undefined) say(created[flags.print])
     else {
       say(`Source ${name} (${created.id}). Shown once:`)
       say(`  key     ${created.key}     Bearer token for gateways, servers and scripts`)
@@ -94,123 +119,187 @@ sourceKey
     }
   })
 
-program
-  .command('setup-link')
-  .description('print a new one-time link for the first account')
-  .option(...dataOption)
-  .option('--url <url>', 'address of the dashboard', 'http://127.0.0.1:3000')
-  .action(async (flags: { data: string; url: string }) => {
-    const { token } = await clientOf(flags.data).call(
-      z.object({ token: z.string() }),
-      'POST',
-      '/control/setup-link',
-      {},
-    )
-    say(`${flags.url}/setup?token=${token}`)
+command('setup-link', 'print a one-time link that makes an admin account')
+  .addOption(dataOption())
+  .option('--url <url>', 'address of the dashboard; default: where it listens')
+  .addHelpText(
+    'after',
+    `
+For the first account, or when nobody can sign in any more. The link works once, and earlier ones stop working.`,
+  )
+  .action(async (flags: DataFlag & { url?: string }) => {
+    const { setupLink } = await import('./setup-link.ts')
+    say(await setupLink(clientOf(flags), flags.url))
   })
 
-program
-  .command('verify')
-  .description('recompute logs from stored bytes and name the first thing that is wrong')
-  .option(...dataOption)
+command('verify', 'recompute logs from stored bytes and name the first thing that is wrong')
+  .addOption(dataOption())
   .option('--log <log>', 'one log; default all')
-  .option('--key <vkey>', 'verifier key that you hold elsewhere')
-  .option('--size <leaves>', 'tree size that you saw before: a smaller log was rolled back')
+  .option('--key <vkey>', 'verifier key that you hold elsewhere; it names its log')
+  .option(
+    '--size <leaves>',
+    'number of leaves that you saw before: a smaller log was rolled back',
+    wholeNumber,
+  )
   .option('--offline', 'read the directory itself; Sealtrail must be stopped')
-  .option('--tree-only', 'offline: leaves and checkpoints, not payloads')
-  .action(async (flags) => {
-    const { verifyCommand } = await import('./verify-command.ts')
-    const socket = dataPaths(resolve(flags.data)).controlSocket
-    const running = !flags.offline && existsSync(socket) ? new ControlClient(socket) : undefined
-    process.exitCode = await verifyCommand({ ...flags, data: resolve(flags.data) }, running)
-  })
+  .option('--tree-only', 'offline: leaves, segments and checkpoints, not payloads')
+  .addHelpText(
+    'after',
+    `
+Through a running Sealtrail where one answers, and then with the rows of the tables; else, or with --offline, from the
+files of the directory alone, without changing any. Prints one line a log, OK or BAD; exit code 0 or 1.
 
-program
-  .command('prove <event-id>')
-  .description('write the leaf of an event and a C2SP tlog-proof of it')
-  .option(...dataOption)
+Without --key the log is checked against the key beside it, which whoever rewrote the log may have replaced too.
+
+Examples:
+  sealtrail verify
+  sealtrail verify --key 'sealtrail-…/main+…' --size 2774
+  sealtrail verify --offline --data /mnt/copy-of-the-directory`,
+  )
+  .action(
+    async (
+      flags: DataFlag & {
+        log?: string
+        key?: string
+        size?: number
+        offline?: true
+        treeOnly?: true
+      },
+    ) => {
+      const { verifyCommand } = await import('./verify-command.ts')
+      const client = clientOf(flags)
+      const running = flags.offline !== true && (await client.answers()) ? client : undefined
+      process.exitCode = await verifyCommand(
+        { ...flags, data: dataDirectoryOf(flags.data, process.env) },
+        running,
+      )
+    },
+  )
+
+command('prove <event-id>', 'write the leaf of an event and a C2SP tlog-proof of it')
+  .addOption(dataOption())
   .option('--out <dir>', 'folder to write to', '.')
-  .action(async (eventId: string, flags: { data: string; out: string }) => {
-    const Reply = z.object({
-      leafIndex: z.int(),
-      leaf: z.string(),
-      proof: z.string(),
-      verifierKey: z.string(),
-    })
-    const reply = await clientOf(flags.data).call(
-      Reply,
-      'GET',
-      `/api/v1/events/${encodeURIComponent(eventId)}/tlog-proof`,
-    )
-    await writeFile(resolve(flags.out, `${eventId}.leaf`), Buffer.from(reply.leaf, 'base64'))
-    await writeFile(resolve(flags.out, `${eventId}.tlog-proof`), reply.proof)
-    say(`leaf ${reply.leafIndex}: ${eventId}.leaf, ${eventId}.tlog-proof`)
-    say(`verifier key ${reply.verifierKey}`)
+  .addHelpText(
+    'after',
+    `
+Writes EVENT_ID.leaf and EVENT_ID.tlog-proof, and prints the verifier key. Any implementation of C2SP tlog-proof@v1
+verifies them. The leaf holds the clear fields, and commitments to the others: export opens them.
+
+Example:
+  sealtrail prove 01a2152b-9136-7001-8204-512fef02ed52 --out proofs`,
+  )
+  .action(async (eventId: string, flags: DataFlag & { out: string }) => {
+    const { proveCommand } = await import('./prove-command.ts')
+    await proveCommand(eventId, flags.out, clientOf(flags))
   })
 
-program
-  .command('export')
-  .description('write an evidence bundle that an auditor verifies offline')
+command('export', 'write an evidence bundle that an auditor verifies offline')
   .requiredOption('--from <time>', 'first day or instant')
   .requiredOption('--to <time>', 'day or instant after the last')
   .requiredOption('--out <dir>', 'new folder')
-  .option('--query <query>', 'only what matches', '')
-  .option(...dataOption)
-  .action(async (flags) => {
-    const { exportCommand } = await import('./export-command.ts')
-    await exportCommand(flags, clientOf(flags.data))
-  })
+  .option('--query <query>', 'only what matches; default everything', '')
+  .addOption(dataOption())
+  .addHelpText(
+    'after',
+    `
+Times are days (2026-11-24, from 00:00 UTC) or RFC 3339 (2026-11-24T13:00:00Z), of when an event occurred. The query is
+that of the search field of the dashboard. The bundle holds opened records, and its own verifier: see VERIFY.md in it.
+That it was made is on the record, as a leaf of the log.
 
-program
-  .command('rebuild')
-  .description(
-    'drop the columnar store and fill it again from the ledger; Sealtrail must be stopped',
+Examples:
+  sealtrail export --from 2026-11-01 --to 2026-12-01 --out november
+  sealtrail export --from 2026-11-24 --to 2026-11-25 --query 'outcome:denied mcp.server.name:mail' --out denied`,
   )
-  .option(...dataOption)
-  .action(async (flags: { data: string }) => {
+  .action(async (flags: DataFlag & { from: string; to: string; out: string; query: string }) => {
+    const { exportCommand } = await import('./export-command.ts')
+    await exportCommand(flags, clientOf(flags))
+  })
+
+command(
+  'rebuild',
+  'drop the columnar store and fill it again from the ledger; Sealtrail must be stopped',
+)
+  .addOption(dataOption())
+  .addHelpText(
+    'after',
+    `
+The ledger is only read. The calls follow at the next start, when the detectors pass it again.`,
+  )
+  .action(async (flags: DataFlag) => {
     const { rebuildCommand } = await import('./rebuild-command.ts')
-    await rebuildCommand(resolve(flags.data))
+    await rebuildCommand(dataDirectoryOf(flags.data, process.env))
   })
 
-program
-  .command('vkey')
-  .description('print the verifier key of the log, to keep elsewhere')
-  .option(...dataOption)
-  .action(async (flags: { data: string }) => {
-    const Reply = z.object({ logs: z.array(z.object({ verifierKey: z.string() })) })
-    const { logs } = await clientOf(flags.data).call(Reply, 'GET', '/api/v1/integrity')
-    for (const { verifierKey } of logs.slice(0, 1)) say(verifierKey)
+command('vkey', 'print the verifier key of the log, to keep elsewhere')
+  .addOption(dataOption())
+  .option('--log <log>', 'of this log; default the log of events')
+  .addHelpText(
+    'after',
+    `
+Keep it where the operator of this machine cannot rewrite it. Verifiers take it: sealtrail verify --key, and the
+verify.mjs of a bundle.`,
+  )
+  .action(async (flags: DataFlag & { log?: string }) => {
+    const { logs } = await clientOf(flags).call(IntegrityReply, 'GET', '/api/v1/integrity')
+    const log = flags.log === undefined ? logs[0] : logs.find((each) => each.logId === flags.log)
+    if (log === undefined) throw new SealtrailError('NOT_FOUND', `there is no log ${flags.log}`)
+    say(log.verifierKey)
   })
 
-program
-  .command('demo')
-  .description('import two weeks of history, drive real MCP servers, and let one agent be misled')
-  .option(...dataOption)
-  .option('--days <days>', 'days of history', '14')
-  .action(async (flags: { data: string; days: string }) => {
+command('demo', 'import two weeks of history, drive real MCP servers, and let one agent be misled')
+  .addOption(dataOption())
+  .option('--days <days>', 'days of history', wholeNumber, 14)
+  .addHelpText(
+    'after',
+    `
+Needs a running Sealtrail, and takes about half a minute. Its events stay in the log: use a data directory of its own.`,
+  )
+  .action(async (flags: DataFlag & { days: number }) => {
     const { demoCommand } = await import('./demo-command.ts')
-    await demoCommand(clientOf(flags.data), Number(flags.days))
+    await demoCommand(clientOf(flags), flags.days)
   })
 
-function clientOf(data: string): ControlClient {
-  return new ControlClient(dataPaths(resolve(data)).controlSocket)
+function command(nameAndArguments: string, description: string): Command {
+  const [name] = nameAndArguments.split(' ')
+  return program
+    .command(nameAndArguments)
+    .description(description)
+    .showHelpAfterError(`(sealtrail ${name} --help says more)`)
+}
+
+/** @throws InvalidArgumentError */
+function wholeNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
+  return Number(text)
+}
+
+function clientOf(flags: DataFlag): ControlClient {
+  return new ControlClient(dataPaths(dataDirectoryOf(flags.data, process.env)).controlSocket)
 }
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`)
 }
 
+/** What a person reads of an error: where the system refused, a sentence; of a fault of ours, the stack. */
+function describe(error: unknown): SealtrailError {
+  if (isSealtrailError(error)) return error
+  if (!(error instanceof Error)) return new SealtrailError('INTERNAL', String(error))
+  const plain = systemErrorCode(error)?.startsWith('E') === true && 'syscall' in error
+  return new SealtrailError('INTERNAL', plain ? error.message : (error.stack ?? error.message))
+}
+
 try {
   await program.parseAsync()
 } catch (error) {
-  const known = isSealtrailError(error)
-    ? error
-    : new SealtrailError(
-        'INTERNAL',
-        error instanceof Error ? (error.stack ?? error.message) : String(error),
-      )
-  process.stderr.write(
-    `sealtrail: ${known.message} (${known.code})\n${known.hint === undefined ? '' : `${known.hint}\n`}`,
-  )
-  process.exit(2)
+  if (error instanceof CommanderError) {
+    // What is wrong, or the help, was printed.
+    process.exitCode = error.exitCode === 0 ? 0 : 2
+  } else {
+    const { message, code, hint } = describe(error)
+    process.stderr.write(
+      `sealtrail: ${message} (${code})\n${hint === undefined ? '' : `${hint}\n`}`,
+    )
+    process.exit(2)
+  }
 }

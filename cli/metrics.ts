@@ -1,8 +1,12 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { ReceiverCounts } from '../ingest/receivers/receiver-deps.ts'
 import type { Core } from './core.ts'
+import { version } from './version.ts'
 
-/** Prometheus metrics of this process. No label ever holds log content. */
+/**
+ * Prometheus metrics of this process, with those of Node.js that every Prometheus client has (memory, CPU, event loop).
+ * No label ever holds log content.
+ */
 export class Metrics {
   readonly registry = new Registry()
   private readonly records = new Counter({
@@ -26,12 +30,24 @@ export class Metrics {
   })
 
   constructor(core: Core) {
+    collectDefaultMetrics({ register: this.registry })
+    new Gauge({
+      name: 'sealtrail_build_info',
+      help: 'Always 1; the version stands in the label',
+      labelNames: ['version'],
+      registers: [this.registry],
+    }).set({ version }, 1)
     const logIds = [core.api.logId, '_system']
     const gauges = [
       [
         'sealtrail_ledger_leaves',
         'Leaves that are durable',
         (logId: string) => core.api.tree(logId).size,
+      ],
+      [
+        'sealtrail_published_leaves',
+        'Leaves under a signed checkpoint',
+        async (logId: string) => (await core.api.signer.lastSigned(logId))?.size ?? 0,
       ],
       [
         'sealtrail_indexed_leaves',
@@ -43,6 +59,11 @@ export class Metrics {
         'Leaves that the detectors have passed',
         (logId: string) => core.api.judged(logId),
       ],
+      [
+        'sealtrail_projection_different',
+        '1 where the rows of the columnar store differ from the ledger, else 0',
+        (logId: string) => (core.api.projection(logId).state === 'different' ? 1 : 0),
+      ],
     ] as const
     for (const [name, help, read] of gauges) {
       new Gauge({
@@ -50,8 +71,8 @@ export class Metrics {
         help,
         labelNames: ['log'],
         registers: [this.registry],
-        collect() {
-          for (const logId of logIds) this.set({ log: logId }, read(logId))
+        async collect() {
+          for (const logId of logIds) this.set({ log: logId }, await read(logId))
         },
       })
     }
@@ -64,11 +85,11 @@ export class Metrics {
       },
     })
     new Gauge({
-      name: 'sealtrail_resident_bytes',
-      help: 'Resident memory of the core process',
+      name: 'sealtrail_columnar_up',
+      help: '1 while the columnar store answers, else 0',
       registers: [this.registry],
       collect() {
-        this.set(process.memoryUsage.rss())
+        this.set(core.api.columnarState() === 'ready' ? 1 : 0)
       },
     })
   }

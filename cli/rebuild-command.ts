@@ -4,21 +4,27 @@ import { openColumnarClient } from '../analytics/store/columnar-client.ts'
 import { startColumnarProcess } from '../analytics/store/columnar-process.ts'
 import { migrate } from '../analytics/store/migrate.ts'
 import { rebuild } from '../analytics/store/rebuild.ts'
-import { dataPaths, lockDataDirectory } from '../ledger/data-directory.ts'
+import { dataPaths } from '../ledger/data-directory.ts'
 import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
-import { columnarDiskKey, loadMasterKey } from '../ledger/keyring/master-key.ts'
+import { columnarDiskKey } from '../ledger/keyring/master-key.ts'
 import { createLedgerReader } from '../ledger/ledger-reader.ts'
 import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
+import { loadExistingMasterKey, lockExistingDirectory } from './existing-directory.ts'
 import { ProgressLine } from './progress-line.ts'
 
-/** Fills the columnar store from the ledger alone. Calls follow at the next start, when the fold runs again. */
+/**
+ * Fills the columnar store from the ledger alone. Calls follow at the next start, when the fold runs again.
+ *
+ * @param data absolute path
+ * @throws SealtrailError `CONFIG_INVALID`, `DIRECTORY_LOCKED`
+ */
 export async function rebuildCommand(data: string): Promise<void> {
+  const unlock = await lockExistingDirectory(data)
   const paths = dataPaths(data)
-  const unlock = await lockDataDirectory(data)
   const progress = new ProgressLine()
   try {
-    const masterKey = await loadMasterKey(paths.keyring, process.env.SEALTRAIL_MASTER_KEY_FILE)
+    const masterKey = await loadExistingMasterKey(data, process.env.SEALTRAIL_MASTER_KEY_FILE)
     const storage = await openFileStorage(paths.ledger)
     const payloads = await openFilePayloadStore(paths.payloads)
     const keyring = await openFileKeyring(paths.keyring, masterKey)

@@ -1,128 +1,162 @@
 import { createServer } from 'node:net'
-import { pino } from 'pino'
-import { dataPaths, lockDataDirectory } from '../ledger/data-directory.ts'
-import { type ConfigurationFlags, readConfiguration } from './configuration.ts'
-import { openCore } from './core.ts'
-import { openListeners } from './http-listeners.ts'
+import { resolve } from 'node:path'
+import { type Logger, pino } from 'pino'
+import { dataPaths } from '../ledger/data-directory.ts'
+import { SealtrailError } from '../schemas/errors.ts'
+import { type Configuration, type ConfigurationFlags, readConfiguration } from './configuration.ts'
+import { type Core, openCore } from './core.ts'
+import { lockDirectory } from './existing-directory.ts'
+import { type Listeners, openListeners } from './http-listeners.ts'
 import { ProgressLine } from './progress-line.ts'
-import { buildDashboard, dashboardIsStale, startDashboard } from './web-process.ts'
+import { signalExitCodes, untilStopSignal } from './stop-signal.ts'
+import { systemErrorCode } from './system-error.ts'
+import { buildDashboard, dashboardIsStale, startDashboard, type WebProcess } from './web-process.ts'
+import { welcomeText } from './welcome-text.ts'
 
 export interface UpFlags extends ConfigurationFlags {
   /** False leaves the dashboard out: receivers, ledger and API only. */
   readonly web?: boolean | undefined
 }
 
-/** Starts everything and stays until a signal or a failure; resolves with the exit code. */
+/**
+ * Starts everything and stays until a signal or a failure.
+ *
+ * @returns exit code: 0 after a signal, 1 when the ledger could not go on, 130 or 143 for a signal during the start
+ * @throws SealtrailError for what is wrong with the configuration, the directory, the ports or the stores
+ */
 export async function upCommand(flags: UpFlags): Promise<number> {
   const configuration = readConfiguration(flags, process.env)
-  const say = (text: string) => process.stdout.write(`${text}\n`)
-  const progress = new ProgressLine()
-  const unlock = await lockDataDirectory(configuration.dataDirectory)
+  const signal = untilStopSignal(
+    process,
+    () => performance.now(),
+    (code) => process.exit(code),
+  )
+  const unlock = await lockDirectory(configuration.dataDirectory)
+  // However this process ends, but for kill -9: the lock then names a process that is gone.
+  process.once('exit', unlock)
   const logger = pino(
-    {
-      level:
-        process.env.SEALTRAIL_LOG_LEVEL ?? (process.stderr.isTTY ? 'warn' : configuration.logLevel),
-      base: null,
-    },
+    { level: configuration.logLevel ?? (process.stderr.isTTY ? 'warn' : 'info'), base: null },
     pino.destination(2),
   )
-  try {
-    const withWeb = flags.web !== false
-    if (withWeb && dashboardIsStale()) {
-      say('Building the dashboard, once (about half a minute) …')
-      await buildDashboard()
-    }
-    say('Starting …')
-    const [core, web] = await Promise.all([
-      openCore({
-        configuration,
-        logger,
-        onProgress: (what, done, total) => progress.update(what, done, total),
-      }),
-      withWeb
-        ? freePort().then((port) =>
-            startDashboard(port, (code) =>
-              logger.error({ code }, 'dashboard ended; it is started again'),
-            ),
-          )
-        : undefined,
-    ])
-    progress.done()
-    const { controlSocket } = dataPaths(configuration.dataDirectory)
-    const listeners = await openListeners({
-      core,
-      configuration,
-      controlSocket,
-      webPort: web?.port,
-    })
-    const origin = `http://${configuration.host === '::1' ? '[::1]' : configuration.host}:${listeners.port}`
-    await welcome(core.control, origin, listeners.otlpPort, configuration.dataDirectory, say)
+  const starting = start(configuration, flags.web !== false, logger)
+  const running = await Promise.race([starting, signal])
+  if (typeof running === 'string') {
+    // Nothing was acknowledged yet, and what lies on disk is whole at any moment.
+    say('Stopped while it started.')
+    return signalExitCodes[running]
+  }
+  const { core, listeners, web } = running
+  const failure = await Promise.race([core.failed, signal])
+  if (failure instanceof Error) logger.fatal({ err: failure }, 'stopping: the ledger cannot go on')
+  else say('Stopping …')
+  await listeners.close()
+  await web?.stop()
+  await core.stop()
+  return failure instanceof Error ? 1 : 0
+}
 
-    const failure = await Promise.race([core.failed, untilSignal()])
-    if (failure instanceof Error)
-      logger.fatal({ err: failure }, 'stopping: the ledger cannot go on')
-    else say('Stopping …')
-    await listeners.close()
+interface Running {
+  readonly core: Core
+  readonly listeners: Listeners
+  readonly web: WebProcess | undefined
+}
+
+async function start(
+  configuration: Configuration,
+  withWeb: boolean,
+  logger: Logger,
+): Promise<Running> {
+  // First, because all the rest takes long.
+  await checkPort(configuration.host, configuration.port, '--port')
+  await checkPort(configuration.host, configuration.otlpPort, '--otlp-port')
+  if (withWeb && dashboardIsStale()) {
+    say('Building the dashboard, once (about half a minute) …')
+    await buildDashboard()
+  }
+  say('Starting …')
+  const progress = new ProgressLine()
+  const [core, web] = await Promise.all([
+    openCore({
+      configuration,
+      logger,
+      onProgress: (what, done, total) => progress.update(what, done, total),
+    }),
+    withWeb
+      ? freePort().then((port) =>
+          startDashboard(port, (code) =>
+            logger.error({ code }, 'dashboard ended; it is started again'),
+          ),
+        )
+      : undefined,
+  ])
+  progress.done()
+  const { controlSocket } = dataPaths(configuration.dataDirectory)
+  let listeners: Listeners
+  try {
+    listeners = await openListeners({ core, configuration, controlSocket, webPort: web?.port })
+  } catch (error) {
     await web?.stop()
     await core.stop()
-    return failure instanceof Error ? 1 : 0
-  } finally {
-    progress.done()
-    unlock()
+    throw error
   }
+  const { control } = core
+  say(
+    welcomeText({
+      origin: listeners.origin,
+      otlpOrigin: listeners.otlpOrigin,
+      dataDirectory: configuration.dataDirectory,
+      isDefaultDirectory: configuration.dataDirectory === resolve('.sealtrail'),
+      setupToken: control.needsSetup() ? await control.createSetupLink() : undefined,
+      withWeb,
+    }),
+  )
+  return { core, listeners, web }
 }
 
-async function welcome(
-  control: {
-    needsSetup(): boolean
-    createSetupLink(): Promise<string>
-    sourceKeys(): readonly unknown[]
-  },
-  origin: string,
-  otlpPort: number,
-  dataDirectory: string,
-  say: (text: string) => void,
-): Promise<void> {
-  say('\nSealtrail is ready.\n')
-  if (control.needsSetup()) {
-    say(
-      `  Make your account   ${origin}/setup?token=${await control.createSetupLink()}   (works once)`,
+/** @throws SealtrailError `PORT_IN_USE`, `CONFIG_INVALID` */
+async function checkPort(host: string, port: number, flag: string): Promise<void> {
+  if (port === 0) return
+  const server = createServer()
+  await new Promise<void>((resolvePort, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => server.close(() => resolvePort()))
+  }).catch((cause: unknown) => {
+    const code = systemErrorCode(cause)
+    if (code === 'EADDRINUSE') {
+      throw new SealtrailError('PORT_IN_USE', `${flag}: port ${port} on ${host} is in use`, {
+        cause,
+        hint: `Another Sealtrail, or another program, listens there. Choose another port with ${flag}; 0 takes a free one.`,
+      })
+    }
+    throw new SealtrailError(
+      'CONFIG_INVALID',
+      `${flag}: cannot listen on ${host} port ${port}: ${code}`,
+      {
+        cause,
+        hint:
+          code === 'EACCES'
+            ? 'Ports below 1024 need a right that this user does not have.'
+            : 'Check SEALTRAIL_HOST.',
+      },
     )
-  } else {
-    say(`  Dashboard           ${origin}`)
-  }
-  say(
-    `  Events              ${origin}/v1/events   (JSON, NDJSON; Authorization: Bearer <source key>)`,
-  )
-  say(`  OTLP/HTTP           http://127.0.0.1:${otlpPort}/v1/logs and /v1/traces   (http/json)`)
-  say(`  Data                ${dataDirectory}\n`)
-  say('Ship a first event, from another terminal in this folder:\n')
-  say(
-    `  KEY=$(npx sealtrail source-key create first --print key); curl ${origin}/v1/events -H "authorization: Bearer $KEY" \\`,
-  )
-  say(
-    `    -H 'content-type: application/json' -d '{"event.class":"tool_call","mcp.server.name":"demo","gen_ai.tool.name":"hello"}'\n`,
-  )
-  say('Or see it at work: npm run demo\n')
-}
-
-function untilSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
   })
 }
 
 function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolvePort, reject) => {
     const server = createServer()
     server.once('error', reject)
     server.listen(0, '127.0.0.1', () => {
       const address = server.address()
       server.close(() =>
         typeof address === 'object' && address !== null
-          ? resolve(address.port)
+          ? resolvePort(address.port)
           : reject(new Error('no port')),
       )
     })
   })
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`)
 }

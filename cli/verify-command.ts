@@ -1,39 +1,94 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { dataPaths, lockDataDirectory } from '../ledger/data-directory.ts'
+import { dataPaths } from '../ledger/data-directory.ts'
+import { verifyEd25519 } from '../ledger/ed25519.ts'
 import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
-import { loadMasterKey } from '../ledger/keyring/master-key.ts'
+import { systemLogId } from '../ledger/log-id.ts'
 import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
+import { sha256 } from '../ledger/sha256.ts'
 import { readLastSigned, signedLogIds } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { type VerifyResult, verifyLog } from '../ledger/verify/verify-log.ts'
-import { VerifyProgress } from '../schemas/api/integrity.ts'
+import { IntegrityReply, type LogIntegrity, VerifyProgress } from '../schemas/api/integrity.ts'
 import { isSealtrailError, SealtrailError } from '../schemas/errors.ts'
+import { openCheckpoint } from '../schemas/tlog/checkpoint.ts'
+import { noteVerifier, parseVerifierKey } from '../schemas/tlog/note.ts'
 import type { ControlClient } from './control-client.ts'
+import { loadExistingMasterKey, lockExistingDirectory } from './existing-directory.ts'
 import { ProgressLine } from './progress-line.ts'
 
 export interface VerifyFlags {
+  /** Absolute path. */
   readonly data: string
   readonly log?: string | undefined
   /** Verifier key from elsewhere; else the one beside the signer, which whoever altered the log could have replaced. */
   readonly key?: string | undefined
-  readonly size?: string | undefined
+  /** Leaves. */
+  readonly size?: number | undefined
   readonly treeOnly?: boolean | undefined
 }
 
-/** Recomputes everything from stored bytes. Exit code 0: all is well; 1: the first problem was named. */
+/** What somebody remembers of one log, from outside of this machine. */
+interface Remembered {
+  readonly key: string | undefined
+  readonly size: number | undefined
+}
+
+/**
+ * Recomputes everything from stored bytes. Exit code 0: all is well; 1: the first problem was named.
+ *
+ * @param running absent: the directory is read here
+ * @throws SealtrailError `CONFIG_INVALID`, `DIRECTORY_LOCKED`, `NOT_FOUND`
+ */
 export async function verifyCommand(
   flags: VerifyFlags,
   running: ControlClient | undefined,
 ): Promise<number> {
-  return running === undefined ? verifyOffline(flags) : verifyRunning(flags, running)
+  // Before anything long begins.
+  const keyOfLog = flags.key === undefined ? undefined : logOfKey(flags.key)
+  if (keyOfLog !== undefined && flags.log !== undefined && keyOfLog !== flags.log) {
+    throw new SealtrailError(
+      'CONFIG_INVALID',
+      `--key is the key of log ${keyOfLog}, and --log names ${flags.log}`,
+    )
+  }
+  const about = flags.log ?? keyOfLog
+  /** A key and a size are those of one log; without --log or --key a size is that of the log of events. */
+  const rememberedOf = (logId: string): Remembered => ({
+    key: logId === keyOfLog ? flags.key : undefined,
+    size:
+      logId === about || (about === undefined && logId !== systemLogId) ? flags.size : undefined,
+  })
+  const chosen = (logIds: readonly string[]): readonly string[] => {
+    if (about !== undefined && !logIds.includes(about)) {
+      throw new SealtrailError(
+        'NOT_FOUND',
+        `there is no log ${about} here; there is ${logIds.join(' and ')}`,
+      )
+    }
+    return flags.log === undefined ? logIds : [flags.log]
+  }
+  return running === undefined
+    ? verifyOffline(flags, chosen, rememberedOf)
+    : verifyRunning(flags, running, chosen, rememberedOf)
 }
 
-async function verifyRunning(flags: VerifyFlags, client: ControlClient): Promise<number> {
+async function verifyRunning(
+  flags: VerifyFlags,
+  client: ControlClient,
+  chosen: (logIds: readonly string[]) => readonly string[],
+  rememberedOf: (logId: string) => Remembered,
+): Promise<number> {
+  if (flags.treeOnly) {
+    throw new SealtrailError('CONFIG_INVALID', '--tree-only goes with --offline', {
+      hint: 'Stop Sealtrail and add --offline, or leave --tree-only out.',
+    })
+  }
   const progress = new ProgressLine()
   let failed = false
-  for (const logId of flags.log === undefined ? ['main', '_system'] : [flags.log]) {
+  const { logs } = await client.call(IntegrityReply, 'GET', '/api/v1/integrity')
+  for (const logId of chosen(logs.map((log) => log.logId))) {
     for await (const line of client.lines(VerifyProgress, 'POST', '/api/v1/integrity/verify', {
       logId,
     })) {
@@ -42,25 +97,47 @@ async function verifyRunning(flags: VerifyFlags, client: ControlClient): Promise
         continue
       }
       progress.done()
-      failed ||= !line.ok
+      // After the log was recomputed, so that the newest checkpoint is one of those that were checked.
+      const after = await client.call(IntegrityReply, 'GET', '/api/v1/integrity')
+      const log = after.logs.find((each) => each.logId === logId)
+      const problem =
+        line.firstProblem ?? (log === undefined ? undefined : differs(log, rememberedOf(logId)))
+      failed ||= problem !== undefined
       say(
-        line.ok
-          ? `OK  ${logId}: ${line.treeSize} leaves, ${line.checkpoints} checkpoints, ${line.payloads} payloads, ${line.rows ?? 0} rows`
-          : `BAD ${line.firstProblem}`,
+        problem === undefined
+          ? `OK  ${logId}: ${line.treeSize} leaves, ${line.checkpoints} checkpoints, ${line.payloads} payloads, ${line.rows === null ? 'rows not compared: the columnar store is away' : `${line.rows} rows`}`
+          : `BAD ${problem}`,
       )
+      if (log !== undefined) sayKey(log.verifierKey, line.treeSize, rememberedOf(logId))
     }
   }
   return failed ? 1 : 0
 }
 
-async function verifyOffline(flags: VerifyFlags): Promise<number> {
-  if (!existsSync(join(flags.data, 'ledger'))) {
-    throw new SealtrailError('CONFIG_INVALID', `${flags.data} holds no ledger`, {
-      hint: 'Name the data directory with --data.',
-    })
+/** What a log, as it was just recomputed, has against what is remembered of it; undefined when nothing. */
+function differs(log: LogIntegrity, remembered: Remembered): string | undefined {
+  if (remembered.size !== undefined && log.treeSize < remembered.size)
+    return `log ${log.logId} holds ${log.treeSize} leaves, and ${remembered.size} were seen before: it was rolled back`
+  if (remembered.key === undefined) return undefined
+  if (log.verifierKey !== remembered.key)
+    return `log ${log.logId} is signed with ${log.verifierKey}, not with the key that you hold`
+  if (log.checkpoint === null) return undefined
+  try {
+    openCheckpoint(log.checkpoint.note, [noteVerifier(sha256, verifyEd25519, remembered.key)])
+    return undefined
+  } catch (error) {
+    if (!isSealtrailError(error, 'PROOF_INVALID')) throw error
+    return `log ${log.logId}, checkpoint ${log.checkpoint.size}: ${error.message}`
   }
+}
+
+async function verifyOffline(
+  flags: VerifyFlags,
+  chosen: (logIds: readonly string[]) => readonly string[],
+  rememberedOf: (logId: string) => Remembered,
+): Promise<number> {
+  const unlock = await lockExistingDirectory(flags.data)
   const paths = dataPaths(flags.data)
-  const unlock = await lockDataDirectory(flags.data)
   const progress = new ProgressLine()
   let failed = false
   try {
@@ -70,19 +147,20 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
       onTear: (message) => say(`note: ${message} was never acknowledged, and is left out`),
     })
     const payloads = await openFilePayloadStore(paths.payloads)
-    const keyring = existsSync(join(paths.keyring, 'keyring'))
-      ? await openFileKeyring(
-          paths.keyring,
-          await loadMasterKey(paths.keyring, process.env.SEALTRAIL_MASTER_KEY_FILE),
-        )
-      : undefined
+    const keyring =
+      !flags.treeOnly && existsSync(join(paths.keyring, 'keyring'))
+        ? await openFileKeyring(
+            paths.keyring,
+            await loadExistingMasterKey(flags.data, process.env.SEALTRAIL_MASTER_KEY_FILE),
+          )
+        : undefined
     // A log of which nothing is left but its key is named too.
     const logIds = [
       ...new Set([...(await storage.logIds()), ...(await signedLogIds(paths.signer))]),
-    ]
-    for (const logId of flags.log === undefined ? logIds.sort() : [flags.log]) {
-      const verifierKey =
-        flags.key ?? (await readFile(join(paths.signer, `${logId}.vkey`), 'utf8')).trim()
+    ].sort()
+    for (const logId of chosen(logIds)) {
+      const remembered = rememberedOf(logId)
+      const verifierKey = remembered.key ?? (await storedKey(paths.signer, logId))
       const steps = verifyLog({
         logId,
         storage,
@@ -90,7 +168,7 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
         ...(flags.treeOnly ? {} : { payloads }),
         ...(keyring === undefined ? {} : { keyring }),
         lastSigned: () => readLastSigned(paths.signer, logId),
-        ...(flags.size === undefined ? {} : { rememberedSize: Number(flags.size) }),
+        ...(remembered.size === undefined ? {} : { rememberedSize: remembered.size }),
       })
       let result: VerifyResult | undefined
       while (result === undefined) {
@@ -102,13 +180,10 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
       failed ||= result.firstProblem !== undefined
       say(
         result.firstProblem === undefined
-          ? `OK  ${logId}: ${result.treeSize} leaves, ${result.checkpoints} checkpoints, ${result.payloads} payloads${result.erased > 0 ? `, ${result.erased} erased` : ''}`
+          ? `OK  ${logId}: ${result.treeSize} leaves, ${result.checkpoints} checkpoints, ${payloadsRead(flags, result, keyring !== undefined)}${result.erased > 0 ? `, ${result.erased} erased` : ''}`
           : `BAD ${result.firstProblem}`,
       )
-      if (flags.key === undefined)
-        say(
-          `    against ${verifierKey}: compare this key, and size ${result.treeSize}, with what you hold elsewhere`,
-        )
+      sayKey(verifierKey, result.treeSize, remembered)
     }
   } catch (error) {
     progress.done()
@@ -120,6 +195,44 @@ async function verifyOffline(flags: VerifyFlags): Promise<number> {
     unlock()
   }
   return failed ? 1 : 0
+}
+
+function payloadsRead(flags: VerifyFlags, result: VerifyResult, opened: boolean): string {
+  if (flags.treeOnly) return 'payloads not read'
+  return `${result.payloads} payloads${opened ? '' : ' (as their leaves name them, not opened: there is no keyring)'}`
+}
+
+/** @throws SealtrailError `CONFIG_INVALID` */
+async function storedKey(signerDirectory: string, logId: string): Promise<string> {
+  const path = join(signerDirectory, `${logId}.vkey`)
+  if (!existsSync(path)) {
+    throw new SealtrailError('CONFIG_INVALID', `there is no verifier key at ${path}`, {
+      hint: 'Give the one that you hold elsewhere with --key.',
+    })
+  }
+  return (await readFile(path, 'utf8')).trim()
+}
+
+/** A verifier key names its log: `<deployment>/<log>+…`. @throws SealtrailError `CONFIG_INVALID` */
+function logOfKey(key: string): string {
+  try {
+    const { name } = parseVerifierKey(sha256, key)
+    return name.slice(name.lastIndexOf('/') + 1)
+  } catch (cause) {
+    if (!isSealtrailError(cause)) throw cause
+    throw new SealtrailError('CONFIG_INVALID', `--key: ${cause.message}`, {
+      cause,
+      hint: 'It is one line that begins with sealtrail-, as sealtrail vkey prints it. Quote it.',
+    })
+  }
+}
+
+/** A check against what lies on the same machine says so: it is worth what the machine is worth. */
+function sayKey(verifierKey: string, treeSize: number, remembered: Remembered): void {
+  if (remembered.key !== undefined) return
+  say(
+    `    against ${verifierKey}: compare this key, and size ${treeSize}, with what you hold elsewhere`,
+  )
 }
 
 function say(text: string): void {

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { SealtrailError } from '../schemas/errors.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
+const endWithParent = new URL('./end-with-parent.mjs', import.meta.url).href
 const next = join(root, 'node_modules/next/dist/bin/next')
 const environment = {
   ...minimalEnvironment(),
@@ -52,10 +53,13 @@ export async function buildDashboard(): Promise<void> {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  const end = () => child.kill('SIGKILL')
+  process.once('exit', end)
   const output: Buffer[] = []
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk))
   child.stderr.on('data', (chunk: Buffer) => output.push(chunk))
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  process.off('exit', end)
   if (code !== 0) {
     throw new SealtrailError(
       'INTERNAL',
@@ -66,11 +70,10 @@ export async function buildDashboard(): Promise<void> {
 
 export interface WebProcess {
   readonly port: number
-  readonly ended: Promise<void>
   stop(): Promise<void>
 }
 
-/** Starts the dashboard on a loopback port that only core talks to. It ends with this process. */
+/** Starts the dashboard on a loopback port that only core talks to. It ends with this process, however that ends. */
 export async function startDashboard(
   port: number,
   onExit: (code: number | null) => void,
@@ -78,11 +81,18 @@ export async function startDashboard(
   let stopping = false
   let child: ChildProcess
   const launch = () => {
-    child = spawn(process.execPath, [next, 'start', 'web', '-p', String(port), '-H', '127.0.0.1'], {
-      cwd: root,
-      env: environment,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
+    child = spawn(
+      process.execPath,
+      ['--import', endWithParent, next, 'start', 'web', '-p', String(port), '-H', '127.0.0.1'],
+      {
+        cwd: root,
+        env: environment,
+        stdio: ['pipe', 'ignore', 'inherit'],
+        // In a group of its own: Ctrl-C is for core, which ends the dashboard after its last answer.
+        detached: true,
+      },
+    )
+    child.stdin?.on('error', () => undefined)
     child.once('exit', (code) => {
       if (stopping) return
       onExit(code)
@@ -98,7 +108,6 @@ export async function startDashboard(
   await untilAnswers(port)
   return {
     port,
-    ended: new Promise((resolve) => child.once('exit', () => resolve())),
     async stop() {
       stopping = true
       process.off('exit', end)
