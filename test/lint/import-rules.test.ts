@@ -29,6 +29,21 @@ const refused = [
   ['analytics/store', 'chdb'],
   ['analytics/store', 'ffi-rs'],
   ['ledger/control', '@node-rs/argon2'],
+  ['cli', 'kafkajs'],
+  ['analytics/api', '../../ledger/storage/file-storage.ts'],
+  ['ledger/verify', '../payloads/file-payload-store.ts'],
+  ['ledger', './keyring/file-keyring.ts'],
+  ['ingest/sequencer', '../../ledger/signer/file-signer.ts'],
+  ['ingest/receivers', '../bus/in-process-bus.ts'],
+  ['ingest/receivers', '../bus/kafka-bus.ts'],
+  ['analytics/api', '../store/columnar-process.ts'],
+  ['ingest/collectors', '../mappings/mapping.ts'],
+  ['demo', '../ledger/sha256.ts'],
+  ['demo', '../cli/core.ts'],
+  ['cli', '../web/app/layout.tsx'],
+  ['ledger', '../test/fixtures/embedded-ledger.ts'],
+  ['cli', '../bench/workload.ts'],
+  ['analytics/store', '../../scripts/servers.ts'],
 ] as const
 const allowed = [
   ['ledger', '../schemas/bytes.ts'],
@@ -37,6 +52,9 @@ const allowed = [
   ['ingest/collectors', '../redaction/redactor.ts'],
   ['web/components', '../../schemas/bytes.ts'],
   ['cli', '../analytics/fold/fold.ts'],
+  ['cli', '../ledger/storage/file-storage.ts'],
+  ['demo', '../schemas/bytes.ts'],
+  ['test/ledger', '../../ledger/storage/file-storage.ts'],
 ] as const
 const other = [
   {
@@ -44,6 +62,32 @@ const other = [
     code: 'export const now = () => Date.now()\n',
     rule: 'noRestrictedGlobals',
   },
+  ...[
+    ['schemas', 'Math.random()'],
+    ['schemas', 'Date.now()'],
+    ['schemas', 'new Date()'],
+    ['ingest/redaction', 'Math.random'],
+    ['ingest/mappings', 'new Date().getTime()'],
+    ['analytics/detectors', 'Math.random()'],
+    ['analytics/fold', 'Math.random()'],
+  ].map(([where, code], i) => ({
+    path: `${where}/impure-${i}.ts`,
+    code: `export const x = () => ${code}\n`,
+    rule: 'plugin',
+  })),
+  ...[
+    ['schemas', 'Buffer.alloc(1)'],
+    ['schemas', 'crypto.randomUUID()'],
+    ['schemas', 'performance.now()'],
+    ['ingest/redaction', 'process.env'],
+    ['ingest/mappings', "fetch('http://example.com')"],
+    ['analytics/detectors', 'crypto.randomUUID()'],
+    ['analytics/fold', 'new Date(0)'],
+  ].map(([where, code], i) => ({
+    path: `${where}/global-${i}.ts`,
+    code: `export const x = () => ${code}\n`,
+    rule: 'noRestrictedGlobals',
+  })),
   {
     path: 'analytics/fold/clock.ts',
     code: 'export const now = () => performance.now()\n',
@@ -75,7 +119,8 @@ let folder: string
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'sealtrail-lint-'))
-  cpSync(join(root, 'biome.json'), join(folder, 'biome.json'))
+  for (const file of ['biome.json', 'scripts/pure.grit'])
+    cpSync(join(root, file), join(folder, file), { recursive: true })
   const plant = (path: string, code: string) => {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), code)
@@ -85,6 +130,7 @@ beforeAll(() => {
   for (const [i, [where, specifier]] of allowed.entries())
     plant(`${where}/allowed-${i}.ts`, use(specifier))
   for (const { path, code } of other) plant(path, code)
+  plant('schemas/parsed.ts', 'export const x = (ms: number) => new Date(ms).toISOString()\n')
   const biome = join(root, 'node_modules/@biomejs/biome/bin/biome')
   const { stdout, stderr } = spawnSync(
     process.execPath,
@@ -92,7 +138,7 @@ beforeAll(() => {
     { cwd: folder, encoding: 'utf8' },
   )
   found = new Set(
-    [...(stdout + stderr).matchAll(/^(\S+?):\d+:\d+ lint\/\w+\/(\w+)/gm)].map(
+    [...(stdout + stderr).matchAll(/^(\S+?):\d+:\d+ (?:lint\/\w+\/)?(\w+)/gm)].map(
       ([, path, rule]) => `${path}|${rule}`,
     ),
   )
@@ -114,6 +160,11 @@ describe('the import rules', () => {
       expect(found).not.toContain(`${where}/allowed-${i}.ts|noRestrictedImports`)
     },
   )
+
+  test('a time that is read from text is no clock', () => {
+    expect(found).not.toContain('schemas/parsed.ts|plugin')
+    expect(found).not.toContain('schemas/parsed.ts|noRestrictedGlobals')
+  })
 
   test.each(other)('$path is refused by $rule', ({ path, rule }) => {
     expect(found).toContain(`${path}|${rule}`)
