@@ -13,7 +13,7 @@ const maxRemembered = 10_000
 export class AccessLog {
   private readonly appender: LedgerAppender
   private readonly clock: () => number
-  private readonly lastAtMs = new Map<string, number>()
+  private readonly recent = new Map<string, { atMs: number; durable: Promise<void> }>()
 
   constructor(appender: LedgerAppender, clock: () => number) {
     this.appender = appender
@@ -38,11 +38,20 @@ export class AccessLog {
   ): Promise<void> {
     const now = this.clock()
     const key = JSON.stringify([actorOf(principal), logId, action, target])
-    const last = this.lastAtMs.get(key)
-    if (last !== undefined && now - last < coalesceMs) return
-    await this.appender.append(logId, [accessEvent(principal, action, target, now)])
-    if (this.lastAtMs.size >= maxRemembered) this.lastAtMs.clear()
-    this.lastAtMs.set(key, now)
+    const last = this.recent.get(key)
+    if (last !== undefined && now - last.atMs < coalesceMs) return last.durable
+    const durable = this.appender
+      .append(logId, [accessEvent(principal, action, target, now)])
+      .then(() => undefined)
+    if (this.recent.size >= maxRemembered) this.recent.clear()
+    // Before it is durable: a screen asks for rows, histogram and facets at once, and each waits for the same leaf.
+    this.recent.set(key, { atMs: now, durable })
+    try {
+      await durable
+    } catch (error) {
+      if (this.recent.get(key)?.durable === durable) this.recent.delete(key)
+      throw error
+    }
   }
 }
 

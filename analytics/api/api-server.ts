@@ -2,18 +2,20 @@ import cookie from '@fastify/cookie'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import {
-  jsonSchemaTransform,
   serializerCompiler,
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
 import { AccessLog } from './access-log.ts'
 import type { ApiContext } from './api-context.ts'
+import { ExportShelf } from './export-shelf.ts'
+import { HeavyWork } from './heavy-work.ts'
 import { LoginThrottle } from './login-throttle.ts'
+import { openApiOptions } from './openapi.ts'
 import type { Principal } from './principal.ts'
 import { problemOf, sendProblem } from './problem-reply.ts'
-import { checkRequestOrigin } from './request-origin.ts'
-import { type RouteContext, sessionCookie } from './route-context.ts'
+import { checkRequestOrigin, isApi } from './request-origin.ts'
+import { type RouteContext, requirePrincipal, sessionCookie } from './route-context.ts'
 import { eventRoutes } from './routes/event-routes.ts'
 import { exportRoutes } from './routes/export-routes.ts'
 import { findingRoutes } from './routes/finding-routes.ts'
@@ -34,7 +36,8 @@ export type ListenerKind =
 /**
  * The HTTP API, `/api/v1/*` and `/tlog/*`. One Fastify instance a listener; both share the context.
  *
- * Authentication happens here, authorisation in each route: {@link requirePrincipal}, {@link requireAdmin}.
+ * Authentication happens here, before anything of the request is read: a route needs a session unless its `config` says
+ * `public`. Authorisation happens in each route: {@link requirePrincipal}, {@link requireAdmin}.
  */
 export async function createApi(
   context: ApiContext,
@@ -52,10 +55,7 @@ export async function createApi(
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   await app.register(cookie)
-  await app.register(swagger, {
-    openapi: { info: { title: 'Sealtrail', version: context.version } },
-    transform: jsonSchemaTransform,
-  })
+  await app.register(swagger, openApiOptions(context.version))
   app.decorateRequest('principal', undefined)
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({
@@ -63,13 +63,16 @@ export async function createApi(
       'referrer-policy': 'no-referrer',
       'cross-origin-resource-policy': 'same-origin',
     })
-    if (isOurs(request.url)) reply.header('cache-control', 'no-store')
+    if (isApi(request.url)) reply.header('cache-control', 'no-store')
     if (listener === 'control') {
       request.principal = { kind: 'operator', logId: context.logId }
       return
     }
     if (!isReceiver(request.url)) checkRequestOrigin(request, allowedHosts)
     request.principal = sessionPrincipal(context, request)
+    // Also for a path that is no route: who is nobody learns nothing, not even what there is.
+    const { url = request.url, config } = request.routeOptions
+    if (isApi(url) && config.public !== true) requirePrincipal(request)
   })
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error, request.id)
@@ -81,6 +84,8 @@ export async function createApi(
     ...context,
     access: new AccessLog(context.appender, context.clock),
     throttle: new LoginThrottle(context.clock),
+    heavyWork: new HeavyWork(2),
+    exports: new ExportShelf(context.exportDirectory),
   }
   const typed = app.withTypeProvider<ZodTypeProvider>()
   for (const register of [
@@ -107,10 +112,6 @@ function sessionPrincipal(context: ApiContext, request: FastifyRequest): Princip
   const user = context.control.user(userId)
   if (user === undefined || user.disabled) return undefined
   return { kind: 'user', id: user.id, name: user.name, role: user.role, logId: context.logId }
-}
-
-function isOurs(url: string): boolean {
-  return url.startsWith('/api/') || url.startsWith('/tlog/')
 }
 
 /** Receivers authenticate by source key in a header, never by cookie: no browser can be made to send one. */

@@ -1,6 +1,6 @@
 import { openPayload } from '../../ledger/payloads/sealed-payload.ts'
 import { sha256 } from '../../ledger/sha256.ts'
-import type { Evidence } from '../../schemas/api/event-detail.ts'
+import type { Evidence, TlogProof } from '../../schemas/api/event-detail.ts'
 import { base64, fromHex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { type SealedGroup, sealedGroups } from '../../schemas/event/fields.ts'
@@ -101,7 +101,7 @@ export async function tlogProofOf(
   context: ApiContext,
   logId: string,
   leafIndex: number,
-): Promise<{ leafIndex: number; leaf: string; proof: string; verifierKey: string }> {
+): Promise<TlogProof> {
   const sizes = await context.storage.checkpointSizes(logId)
   const treeSize = sizes.at(-1)
   const checkpoint =

@@ -59,7 +59,8 @@ function isFrameworkRefusal(error: unknown): error is Error & { statusCode: numb
 }
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
-  if (problem.status === 503 || problem.status === 429) reply.header('retry-after', '1')
+  const passing = problem.status === 503 || problem.status === 429
+  if (passing && !reply.hasHeader('retry-after')) reply.header('retry-after', '1')
   return reply
     .code(problem.status)
     .type('application/problem+json; charset=utf-8')

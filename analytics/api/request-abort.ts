@@ -1,10 +1,11 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 
-/** A signal that fires when the client goes away, so that its query stops too. */
-export function abortOnClose(request: FastifyRequest): AbortSignal {
+/** A signal that fires when the client goes away before it has its answer, so that the work for it stops too. */
+export function abortOnClose(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  request.raw.once('close', () => {
-    if (!request.raw.complete || request.raw.destroyed) controller.abort()
+  // Not the request's: that one closes as soon as its body was read.
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort()
   })
   return controller.signal
 }

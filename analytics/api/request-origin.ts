@@ -5,7 +5,10 @@ import { SealtrailError } from '../../schemas/errors.ts'
  * Refuses what a foreign web page could make a browser send.
  *
  * - DNS rebinding: the Host must be one that this process serves (loopback names while it listens on loopback).
- * - CSRF: whatever changes state needs `Sec-Fetch-Site: same-origin` or an exact Origin, and a JSON body.
+ * - CSRF: whatever changes state needs `Sec-Fetch-Site: same-origin` or an exact Origin where a cookie or a browser's
+ *   header comes along; each browser sends one of the two with it. Other programs send neither, and no cookie.
+ * - Reading: a link from elsewhere may open a page, but what the API answers is on the record, so only our own pages and
+ *   the address bar ask it. Another port of this machine is another site's.
  *
  * @throws SealtrailError `CROSS_ORIGIN_REFUSED`
  */
@@ -27,14 +30,19 @@ export function checkRequestOrigin(
   const origin = request.headers.origin
   const sameOrigin =
     site === 'same-origin' || (origin !== undefined && origin === `http://${request.headers.host}`)
+  if (sameOrigin) return
   const fromBrowser = site !== undefined || origin !== undefined
   if (request.method === 'GET' || request.method === 'HEAD') {
-    // Navigations from elsewhere (links) are fine; API reads by another site's scripts are not.
-    const mode = request.headers['sec-fetch-mode']
-    if (fromBrowser && site === 'cross-site' && mode !== 'navigate') throw refused()
+    const page = request.headers['sec-fetch-mode'] === 'navigate' && !isApi(request.url)
+    if (fromBrowser && site !== 'none' && !page) throw refused()
     return
   }
-  if (fromBrowser && !sameOrigin) throw refused()
+  if (fromBrowser || request.headers.cookie !== undefined) throw refused()
+}
+
+/** What this process answers itself, from what is on the record. */
+export function isApi(url: string): boolean {
+  return url.startsWith('/api/') || url.startsWith('/tlog/')
 }
 
 function hostNameOf(header: string | undefined): string | undefined {

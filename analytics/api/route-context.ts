@@ -3,6 +3,8 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { SealtrailError } from '../../schemas/errors.ts'
 import type { AccessLog } from './access-log.ts'
 import type { ApiContext } from './api-context.ts'
+import type { ExportShelf } from './export-shelf.ts'
+import type { HeavyWork } from './heavy-work.ts'
 import type { LoginThrottle } from './login-throttle.ts'
 import { isAdmin, type Principal } from './principal.ts'
 
@@ -18,6 +20,8 @@ export const sessionCookie = 'sealtrail_session'
 export interface RouteContext extends ApiContext {
   readonly access: AccessLog
   readonly throttle: LoginThrottle
+  readonly heavyWork: HeavyWork
+  readonly exports: ExportShelf
 }
 
 export type TypedApp = ReturnType<typeof withTypes>

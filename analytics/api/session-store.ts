@@ -40,7 +40,7 @@ export class SessionStore {
 
   /** Token of a new session: 256 random bits, base64url. */
   start(userId: string): string {
-    if (this.sessions.size >= maxSessions) this.dropExpired()
+    if (this.sessions.size >= maxSessions) this.makeRoom()
     const token = Buffer.from(this.random(32)).toString('base64url')
     const now = this.clock()
     this.sessions.set(digestOf(token), { userId, startedAtMs: now, seenAtMs: now })
@@ -71,10 +71,13 @@ export class SessionStore {
     }
   }
 
-  private dropExpired(): void {
+  /** Drops what is over, or else the oldest. */
+  private makeRoom(): void {
     for (const [key, session] of this.sessions) {
       if (this.expired(session)) this.sessions.delete(key)
     }
+    const oldest = this.sessions.keys().next()
+    if (this.sessions.size >= maxSessions && !oldest.done) this.sessions.delete(oldest.value)
   }
 
   private expired(session: Session): boolean {

@@ -1,5 +1,6 @@
 import { timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
 import type { Entity } from '../../schemas/finding.ts'
+import { RecentMap } from '../recent-map.ts'
 import {
   budgetThreshold,
   type Detector,
@@ -9,7 +10,6 @@ import {
 } from './detector.ts'
 import { nats, quote, round } from './first-scope.ts'
 import { upperTail } from './negative-binomial.ts'
-import { RecentMap } from './novelty.ts'
 
 const bucketSeconds = 300
 const bucketMs = bucketSeconds * 1000

@@ -1,4 +1,5 @@
 import type { Contribution } from '../../schemas/finding.ts'
+import { RecentMap } from '../recent-map.ts'
 import { capabilityOfName, capabilityOfTool, capabilityWeight } from './capability.ts'
 import {
   budgetThreshold,
@@ -8,7 +9,7 @@ import {
   type FindingDraft,
   type JudgedCall,
 } from './detector.ts'
-import { NoveltyCounter, RecentMap } from './novelty.ts'
+import { NoveltyCounter } from './novelty.ts'
 
 const maxEntities = 20_000
 const maxSubjects = 512

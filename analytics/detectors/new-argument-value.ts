@@ -1,4 +1,5 @@
 import type { Contribution } from '../../schemas/finding.ts'
+import { RecentMap } from '../recent-map.ts'
 import { argumentValues, classifyValue, type ValueClass } from './argument-values.ts'
 import { capabilityOfTool, capabilityWeight } from './capability.ts'
 import { cutText } from './cut-text.ts'
@@ -11,7 +12,7 @@ import {
   type JudgedCall,
 } from './detector.ts'
 import { nats, quote, round } from './first-scope.ts'
-import { NoveltyCounter, RecentMap } from './novelty.ts'
+import { NoveltyCounter } from './novelty.ts'
 import { ResultMemory } from './result-memory.ts'
 
 const maxKeys = 50_000

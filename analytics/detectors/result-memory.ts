@@ -1,5 +1,5 @@
 import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
-import { RecentMap } from './novelty.ts'
+import { RecentMap } from '../recent-map.ts'
 
 const maxSessions = 4096
 const maxTokensPerSession = 8192

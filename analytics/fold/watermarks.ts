@@ -1,4 +1,4 @@
-import { RecentMap } from '../detectors/novelty.ts'
+import { RecentMap } from '../recent-map.ts'
 
 /** A record that is this much older than the newest of its source is late: it teaches and does not alert. */
 export const latenessMs = 15 * 60_000

@@ -46,6 +46,8 @@ export interface BundleRequest {
   readonly matches: readonly number[]
   readonly groups: ReadonlySet<SealedGroup>
   readonly actor: string
+  /** Ends it between two segments, and never leaves an `export` leaf of a bundle that nobody waits for. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -80,6 +82,7 @@ export async function writeEvidenceBundle(
   }
   const commitment = hex(sha256(utf8(canonicalJson(statement))))
   const now = timestampFromMs(parts.clock())
+  request.signal?.throwIfAborted()
   const receipt = await parts.appender.append(logId, [
     {
       'event.class': 'access',
@@ -189,6 +192,7 @@ async function writeRows(
   for await (const segment of until > first
     ? parts.storage.readSegments(request.logId, first)
     : []) {
+    request.signal?.throwIfAborted()
     const payloads = await parts.payloads.getRange(
       request.logId,
       segment.fromIndex,

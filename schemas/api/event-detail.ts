@@ -51,6 +51,17 @@ export const EventDetail = z.strictObject({
 })
 export type EventDetail = z.infer<typeof EventDetail>
 
+/** `GET /api/v1/events/:eventId/tlog-proof`: a proof that other programs verify. */
+export const TlogProof = z.strictObject({
+  leafIndex: z.int().nonnegative(),
+  /** Leaf bytes as stored. */
+  leaf: base64,
+  /** C2SP `tlog-proof@v1`. */
+  proof: z.string(),
+  verifierKey: z.string(),
+})
+export type TlogProof = z.infer<typeof TlogProof>
+
 /** `GET /api/v1/consistency?log=&old=&new=`: RFC 6962 consistency proof between two tree sizes. */
 export const ConsistencyReply = z.strictObject({
   logId: z.string(),

@@ -36,7 +36,7 @@ function post(
 ): Promise<Response> {
   return fetch(`${sealtrail.url}${path}`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...headers },
+    headers: { 'content-type': 'application/json', origin: sealtrail.url, ...headers },
     body: JSON.stringify(body),
   })
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { EventDetail } from '../../../schemas/api/event-detail.ts'
+import { EventDetail, TlogProof } from '../../../schemas/api/event-detail.ts'
 import { findEvent } from '../../queries/find-event.ts'
 import { definitionInForce } from '../definition-in-force.ts'
 import { evidenceOf, tlogProofOf } from '../evidence.ts'
@@ -14,12 +14,12 @@ export function eventRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/events/:eventId',
     { schema: { params: EventParams, response: { 200: EventDetail } } },
-    async (request) => {
+    async (request, reply) => {
       const principal = requirePrincipal(request)
       const scope = {
         logId: principal.logId,
         groups: permittedGroups(principal),
-        signal: abortOnClose(request),
+        signal: abortOnClose(reply),
       }
       const row = await findEvent(context.columnar, request.params.eventId, scope)
       // Fail closed: no answer without the leaf that says who opened it.
@@ -39,16 +39,15 @@ export function eventRoutes(app: TypedApp, context: RouteContext): void {
 
   app.get(
     '/api/v1/events/:eventId/tlog-proof',
-    { schema: { params: EventParams } },
+    { schema: { params: EventParams, response: { 200: TlogProof } } },
     async (request, reply) => {
       const principal = requirePrincipal(request)
       const row = await findEvent(context.columnar, request.params.eventId, {
         logId: principal.logId,
         groups: permittedGroups(principal),
-        signal: abortOnClose(request),
+        signal: abortOnClose(reply),
       })
-      const proof = await tlogProofOf(context, row.logId, row.leafIndex)
-      return reply.type('application/json').send(proof)
+      return tlogProofOf(context, row.logId, row.leafIndex)
     },
   )
 }

@@ -1,10 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { createReadStream, existsSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { z } from 'zod'
-import { type ExportProgress, ExportRequest } from '../../../schemas/api/exports.ts'
+import { ExportProgress, ExportRequest } from '../../../schemas/api/exports.ts'
 import { isSealtrailError, SealtrailError } from '../../../schemas/errors.ts'
 import { normaliseTimestamp } from '../../../schemas/event/timestamp.ts'
 import { matchingLeaves } from '../../queries/matching-leaves.ts'
@@ -17,85 +15,104 @@ const FileParams = z.strictObject({
   id: z.uuid(),
   name: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9.-]{0,80}$/),
 })
+const Empty = z.strictObject({})
 const BundleParams = z.strictObject({ id: z.uuid() })
 
 /** Evidence bundles: made by core, which holds the keys; fetched file by file; removed when they were fetched. */
 export function exportRoutes(app: TypedApp, context: RouteContext): void {
-  app.post('/api/v1/exports', { schema: { body: ExportRequest } }, async (request, reply) => {
-    const principal = exporter(requirePrincipal(request))
-    const from = readTime(request.body.from, 'from')
-    const until = readTime(request.body.until, 'until')
-    const scope = {
-      logId: principal.logId,
-      groups: permittedGroups(principal),
-      signal: abortOnClose(request),
-    }
-    // What was acknowledged before the request belongs to its range, so the projection must have it.
-    const size = context.tree(principal.logId).size
-    if (!(await context.waitUntilIndexed(principal.logId, size, 10_000))) {
-      throw new SealtrailError(
-        'STORE_UNAVAILABLE',
-        'the columnar store has not caught up with the log',
-        {
-          retryable: true,
+  app.post(
+    '/api/v1/exports',
+    {
+      schema: { body: ExportRequest },
+      config: {
+        answers: {
+          type: 'application/x-ndjson',
+          description: 'Progress lines, then one result or problem',
+          schema: ExportProgress,
         },
-      )
-    }
-    const matches = await matchingLeaves(
-      context.columnar,
-      { q: request.body.q, from, until },
-      scope,
-    )
-    const id = randomUUID()
-    async function* lines(): AsyncIterable<string> {
-      const queue: ExportProgress[] = []
-      let wake: () => void = () => undefined
-      let finished = false
-      const work = writeEvidenceBundle(
-        context,
-        { ...scope, q: request.body.q, from, until, matches, actor: actorOf(principal) },
-        join(context.exportDirectory, id),
-        (done, total) => {
+      },
+    },
+    async (request, reply) => {
+      const principal = exporter(requirePrincipal(request))
+      const from = readTime(request.body.from, 'from')
+      const until = readTime(request.body.until, 'until')
+      if (from >= until) throw new SealtrailError('REQUEST_INVALID', 'until must be after from')
+      const owner = actorOf(principal)
+      reply.raw.once('close', context.heavyWork.begin('exports and verifications'))
+      const scope = {
+        logId: principal.logId,
+        groups: permittedGroups(principal),
+        signal: abortOnClose(reply),
+      }
+      await caughtUp(context, principal.logId)
+      const asked = { q: request.body.q, from, until }
+      const matches = await matchingLeaves(context.columnar, asked, scope)
+      const id = randomUUID()
+      async function* lines(): AsyncIterable<string> {
+        const queue: ExportProgress[] = []
+        let wake: () => void = () => undefined
+        let finished = false
+        void work((done, total) => {
           queue.push({ kind: 'progress', done, total })
           wake()
-        },
-      ).then(
-        (result) => queue.push({ kind: 'result', id, ...result }),
-        (error: unknown) => {
-          context.logger.error({ err: error }, 'export failed')
-          queue.push({
+        })
+          .then((last) => queue.push(last))
+          .finally(() => {
+            finished = true
+            wake()
+          })
+        while (!finished || queue.length > 0) {
+          const next = queue.shift()
+          if (next !== undefined) yield `${JSON.stringify(next)}\n`
+          else
+            await new Promise<void>((resolve) => {
+              wake = resolve
+            })
+        }
+      }
+      /** Writes the bundle; what is left of one that failed holds opened records and goes. */
+      async function work(
+        onProgress: (done: number, total: number) => void,
+      ): Promise<ExportProgress> {
+        try {
+          const bundle = { ...scope, ...asked, matches, actor: owner }
+          const written = await writeEvidenceBundle(
+            context,
+            bundle,
+            context.exports.folder(id),
+            onProgress,
+          )
+          scope.signal.throwIfAborted()
+          context.exports.offer(id, owner)
+          return { kind: 'result', id, ...written }
+        } catch (error) {
+          await context.exports.discard(id).catch(() => undefined)
+          if (!scope.signal.aborted) context.logger.error({ err: error }, 'export failed')
+          return {
             kind: 'problem',
             code: isSealtrailError(error) ? error.code : 'INTERNAL',
             detail: isSealtrailError(error)
               ? error.message
               : 'the export failed; the log of the server names the cause',
-          })
-        },
-      )
-      void work.finally(() => {
-        finished = true
-        wake()
-      })
-      while (!finished || queue.length > 0) {
-        const next = queue.shift()
-        if (next !== undefined) yield `${JSON.stringify(next)}\n`
-        else
-          await new Promise<void>((resolve) => {
-            wake = resolve
-          })
+          }
+        }
       }
-    }
-    return reply.type('application/x-ndjson').send(Readable.from(lines()))
-  })
+      return reply.type('application/x-ndjson').send(Readable.from(lines()))
+    },
+  )
 
   app.get(
     '/api/v1/exports/:id/:name',
-    { schema: { params: FileParams } },
+    {
+      schema: { params: FileParams },
+      config: {
+        answers: { type: 'application/octet-stream', description: 'A file of the bundle' },
+      },
+    },
     async (request, reply) => {
-      exporter(requirePrincipal(request))
-      const path = join(context.exportDirectory, request.params.id, request.params.name)
-      if (!existsSync(path))
-        throw new SealtrailError('NOT_FOUND', 'there is no such file of an export')
+      const owner = actorOf(exporter(requirePrincipal(request)))
+      const { id, name } = request.params
+      const path = context.exports.file(id, name, owner)
       return reply
         .type('application/octet-stream')
         .header('content-disposition', 'attachment')
@@ -103,11 +120,26 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
     },
   )
 
-  app.delete('/api/v1/exports/:id', { schema: { params: BundleParams } }, async (request) => {
-    exporter(requirePrincipal(request))
-    await rm(join(context.exportDirectory, request.params.id), { recursive: true, force: true })
-    return {}
-  })
+  app.delete(
+    '/api/v1/exports/:id',
+    { schema: { params: BundleParams, response: { 200: Empty } } },
+    async (request) => {
+      const owner = actorOf(exporter(requirePrincipal(request)))
+      await context.exports.remove(request.params.id, owner)
+      return {}
+    },
+  )
+}
+
+/** What was acknowledged before the request belongs to its range, so the projection must have it. */
+async function caughtUp(context: RouteContext, logId: string): Promise<void> {
+  const { size } = context.tree(logId)
+  if (await context.waitUntilIndexed(logId, size, 10_000)) return
+  throw new SealtrailError(
+    'STORE_UNAVAILABLE',
+    'the columnar store has not caught up with the log',
+    { retryable: true },
+  )
 }
 
 /** @throws SealtrailError `PERMISSION_DENIED` */

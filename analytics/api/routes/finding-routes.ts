@@ -12,13 +12,13 @@ export function findingRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/findings',
     { schema: { querystring: FindingsRequest, response: { 200: FindingsReply } } },
-    async (request) => {
+    async (request, reply) => {
       const principal = requirePrincipal(request)
       await context.access.viewed(principal, principal.logId, 'findings')
       return listFindings(context.columnar, request.query, {
         logId: principal.logId,
         groups: permittedGroups(principal),
-        signal: abortOnClose(request),
+        signal: abortOnClose(reply),
       })
     },
   )
@@ -26,12 +26,12 @@ export function findingRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/findings/:findingId',
     { schema: { params: FindingParams, response: { 200: FindingDetail } } },
-    async (request) => {
+    async (request, reply) => {
       const principal = requirePrincipal(request)
       const detail = await findFinding(context.columnar, request.params.findingId, {
         logId: principal.logId,
         groups: permittedGroups(principal),
-        signal: abortOnClose(request),
+        signal: abortOnClose(reply),
       })
       await context.access.opened(principal, principal.logId, detail.finding.eventId)
       return detail

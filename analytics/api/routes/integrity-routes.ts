@@ -2,7 +2,11 @@ import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { sha256 } from '../../../ledger/sha256.ts'
 import { ConsistencyReply } from '../../../schemas/api/event-detail.ts'
-import { IntegrityReply, type LogIntegrity } from '../../../schemas/api/integrity.ts'
+import {
+  IntegrityReply,
+  type LogIntegrity,
+  VerifyProgress,
+} from '../../../schemas/api/integrity.ts'
 import { base64, hex } from '../../../schemas/bytes.ts'
 import { SealtrailError } from '../../../schemas/errors.ts'
 import { parseCheckpoint } from '../../../schemas/tlog/checkpoint.ts'
@@ -71,10 +75,20 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
 
   app.post(
     '/api/v1/integrity/verify',
-    { schema: { body: VerifyRequest } },
+    {
+      schema: { body: VerifyRequest },
+      config: {
+        answers: {
+          type: 'application/x-ndjson',
+          description: 'Progress lines, then one result',
+          schema: VerifyProgress,
+        },
+      },
+    },
     async (request, reply) => {
       const principal = requirePrincipal(request)
       const logId = readableLog(principal, request.body.logId)
+      reply.raw.once('close', context.heavyWork.begin('exports and verifications'))
       async function* lines(): AsyncIterable<string> {
         for await (const progress of context.verify(logId)) yield `${JSON.stringify(progress)}\n`
       }

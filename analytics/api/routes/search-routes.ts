@@ -18,13 +18,13 @@ export function searchRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/events',
     { schema: { querystring: SearchRequest, response: { 200: SearchReply } } },
-    async (request) => {
+    async (request, reply) => {
       const principal = requirePrincipal(request)
       await context.access.viewed(principal, principal.logId, 'explore')
       return searchEvents(context.columnar, request.query, {
         logId: principal.logId,
         groups: permittedGroups(principal),
-        signal: abortOnClose(request),
+        signal: abortOnClose(reply),
       })
     },
   )
@@ -32,12 +32,13 @@ export function searchRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/histogram',
     { schema: { querystring: HistogramRequest, response: { 200: HistogramReply } } },
-    async (request) => {
+    async (request, reply) => {
       const principal = requirePrincipal(request)
+      await context.access.viewed(principal, principal.logId, 'explore')
       return histogram(context.columnar, request.query, {
         logId: principal.logId,
         groups: permittedGroups(principal),
-        signal: abortOnClose(request),
+        signal: abortOnClose(reply),
       })
     },
   )
@@ -45,12 +46,13 @@ export function searchRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/facets',
     { schema: { querystring: FacetRequest, response: { 200: FacetReply } } },
-    async (request) => {
+    async (request, reply) => {
       const principal = requirePrincipal(request)
+      await context.access.viewed(principal, principal.logId, 'explore')
       return facetValues(context.columnar, request.query, {
         logId: principal.logId,
         groups: permittedGroups(principal),
-        signal: abortOnClose(request),
+        signal: abortOnClose(reply),
       })
     },
   )

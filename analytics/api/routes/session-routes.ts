@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { LoginRequest, Me, SetupRequest, SetupStatus } from '../../../schemas/api/session.ts'
 import { SealtrailError } from '../../../schemas/errors.ts'
+import type { LoginTry } from '../login-throttle.ts'
 import {
   type RouteContext,
   requirePrincipal,
@@ -13,50 +14,46 @@ const Empty = z.strictObject({})
 
 /** First admin, login, logout, and who I am. */
 export function sessionRoutes(app: TypedApp, context: RouteContext): void {
-  app.get('/api/v1/setup', { schema: { response: { 200: SetupStatus } } }, async () => ({
-    needsSetup: context.control.needsSetup(),
-  }))
+  app.get(
+    '/api/v1/setup',
+    { schema: { response: { 200: SetupStatus } }, config: { public: true } },
+    async () => ({
+      needsSetup: context.control.needsSetup(),
+    }),
+  )
 
   app.post(
     '/api/v1/setup',
-    { schema: { body: SetupRequest, response: { 200: Me } } },
+    { schema: { body: SetupRequest, response: { 200: Me } }, config: { public: true } },
     async (request, reply) => {
-      const keys = [`setup:${request.ip}`]
-      waitOrRefuse(context, keys, reply)
-      try {
-        const user = await context.control.completeSetup(request.body.token, {
-          name: request.body.name,
-          password: request.body.password,
-        })
-        return signIn(context, reply, user)
-      } catch (error) {
-        context.throttle.failed(keys)
-        throw error
-      }
+      const attempt = beginTry(context, reply, `setup from ${request.ip}`)
+      const user = await context.control.completeSetup(request.body.token, {
+        name: request.body.name,
+        password: request.body.password,
+      })
+      attempt.succeeded()
+      return signIn(context, request, reply, user)
     },
   )
 
   app.post(
     '/api/v1/login',
-    { schema: { body: LoginRequest, response: { 200: Me } } },
+    { schema: { body: LoginRequest, response: { 200: Me } }, config: { public: true } },
     async (request, reply) => {
-      const account = `account:${request.body.name.toLowerCase()}`
-      const keys = [account, `address:${request.ip}`]
-      waitOrRefuse(context, keys, reply)
+      const attempt = beginTry(context, reply, `login from ${request.ip}`, request.body.name)
       const user = await context.control.authenticateUser(request.body.name, request.body.password)
       if (user === undefined) {
-        context.throttle.failed(keys)
         // One text for unknown user and wrong password: nothing to enumerate.
         throw new SealtrailError('CREDENTIALS_INVALID', 'name or password is wrong')
       }
-      context.throttle.succeeded(account)
-      return signIn(context, reply, user)
+      attempt.succeeded()
+      return signIn(context, request, reply, user)
     },
   )
 
   app.post(
     '/api/v1/logout',
-    { schema: { body: Empty.nullish(), response: { 200: Empty } } },
+    { schema: { body: Empty.nullish(), response: { 200: Empty } }, config: { public: true } },
     async (request, reply) => {
       const token = request.cookies[sessionCookie]
       if (token !== undefined) context.sessions.end(token)
@@ -81,9 +78,13 @@ function meOf(request: FastifyRequest, context: RouteContext): Me {
 
 function signIn(
   context: RouteContext,
+  request: FastifyRequest,
   reply: FastifyReply,
   user: { id: string; name: string; role: Me['user']['role'] },
 ): Me {
+  // The session before is over: what was on this browser is not carried over to somebody else.
+  const former = request.cookies[sessionCookie]
+  if (former !== undefined) context.sessions.end(former)
   reply.setCookie(sessionCookie, context.sessions.start(user.id), {
     path: '/',
     httpOnly: true,
@@ -94,10 +95,16 @@ function signIn(
   return { user: { id: user.id, name: user.name, role: user.role }, logId: context.logId }
 }
 
-function waitOrRefuse(context: RouteContext, keys: readonly string[], reply: FastifyReply): void {
-  const waitMs = context.throttle.waitMs(keys)
-  if (waitMs <= 0) return
-  const seconds = Math.ceil(waitMs / 1000)
+/** @throws SealtrailError `RATE_LIMITED` */
+function beginTry(
+  context: RouteContext,
+  reply: FastifyReply,
+  origin: string,
+  account?: string,
+): LoginTry {
+  const attempt = context.throttle.begin(origin, account)
+  if (typeof attempt !== 'number') return attempt
+  const seconds = Math.ceil(attempt / 1000)
   reply.header('retry-after', String(seconds))
   throw new SealtrailError('RATE_LIMITED', `too many failed tries; wait ${seconds} s`, {
     retryable: true,

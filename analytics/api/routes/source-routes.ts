@@ -5,6 +5,7 @@ import {
   RevokeSourceKeyRequest,
   SourcesReply,
 } from '../../../schemas/api/sources.ts'
+import { SealtrailError } from '../../../schemas/errors.ts'
 import { sourceCounts } from '../../queries/source-counts.ts'
 import { actorOf, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
@@ -20,32 +21,36 @@ const Empty = z.strictObject({})
 
 /** Sources and their keys. */
 export function sourceRoutes(app: TypedApp, context: RouteContext): void {
-  app.get('/api/v1/sources', { schema: { response: { 200: SourcesReply } } }, async (request) => {
-    const principal = requirePrincipal(request)
-    const counts = await sourceCounts(context.columnar, {
-      logId: principal.logId,
-      groups: permittedGroups(principal),
-      signal: abortOnClose(request),
-    })
-    const sources = context.control
-      .sourceKeys()
-      .filter((key) => key.logId === principal.logId)
-      .map((key) => ({
-        id: key.id,
-        name: key.name,
-        createdAt: key.createdAt,
-        revokedAt: key.revokedAt ?? null,
-        version: key.version,
-        ...(counts.get(key.id) ?? {
-          lastEventAt: null,
-          mapped: 0,
-          unmapped: 0,
-          rejected: 0,
-          gaps: 0,
-        }),
-      }))
-    return { sources }
-  })
+  app.get(
+    '/api/v1/sources',
+    { schema: { response: { 200: SourcesReply } } },
+    async (request, reply) => {
+      const principal = requirePrincipal(request)
+      const counts = await sourceCounts(context.columnar, {
+        logId: principal.logId,
+        groups: permittedGroups(principal),
+        signal: abortOnClose(reply),
+      })
+      const sources = context.control
+        .sourceKeys()
+        .filter((key) => key.logId === principal.logId)
+        .map((key) => ({
+          id: key.id,
+          name: key.name,
+          createdAt: key.createdAt,
+          revokedAt: key.revokedAt ?? null,
+          version: key.version,
+          ...(counts.get(key.id) ?? {
+            lastEventAt: null,
+            mapped: 0,
+            unmapped: 0,
+            rejected: 0,
+            gaps: 0,
+          }),
+        }))
+      return { sources }
+    },
+  )
 
   app.post(
     '/api/v1/source-keys',
@@ -65,11 +70,12 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
     { schema: { params: KeyParams, body: RevokeSourceKeyRequest, response: { 200: Empty } } },
     async (request) => {
       const principal = requireAdmin(request)
-      await context.control.revokeSourceKey(
-        request.params.id,
-        request.body.expectedVersion,
-        actorOf(principal),
-      )
+      const { id } = request.params
+      const own = context.control
+        .sourceKeys()
+        .some((key) => key.id === id && key.logId === principal.logId)
+      if (!own) throw new SealtrailError('NOT_FOUND', 'there is no such source key')
+      await context.control.revokeSourceKey(id, request.body.expectedVersion, actorOf(principal))
       return {}
     },
   )

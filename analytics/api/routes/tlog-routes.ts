@@ -15,27 +15,39 @@ const Params = z.object({ log: z.string().max(64), '*': z.string().max(256) })
  * from the segments on request; behind the same login as the API, because entries hold scopes and tool names.
  */
 export function tlogRoutes(app: TypedApp, context: RouteContext): void {
-  app.get('/tlog/:log/*', { schema: { params: Params } }, async (request, reply) => {
-    const logId = readableLog(requirePrincipal(request), request.params.log)
-    const path = request.params['*']
-    const published = (await context.storage.checkpointSizes(logId)).at(-1) ?? 0
-    if (path === 'checkpoint') {
-      const note = await context.storage.readCheckpoint(logId, published)
-      if (note === undefined) throw missing(logId, path)
-      return reply.type('text/plain; charset=utf-8').send(note)
-    }
-    const tile = parseTilePath(path)
-    if (tile === undefined) throw missing(logId, path)
-    const from = tile.index * 256
-    if (tile.level === 'entries') {
-      if (from + tile.width > published) throw missing(logId, path)
-      const bundle = encodeEntryBundle(await leavesOf(context, logId, from, tile.width))
-      return reply.type('application/octet-stream').send(Buffer.from(bundle))
-    }
-    if ((from + tile.width) * 256 ** tile.level > published) throw missing(logId, path)
-    const bytes = tileBytes(context.tree(logId), tile.level, tile.index, tile.width)
-    return reply.type('application/octet-stream').send(Buffer.from(bytes))
-  })
+  app.get(
+    '/tlog/:log/*',
+    {
+      schema: { params: Params },
+      config: {
+        answers: {
+          type: 'application/octet-stream',
+          description: 'A tile or entry bundle; the checkpoint is text/plain',
+        },
+      },
+    },
+    async (request, reply) => {
+      const logId = readableLog(requirePrincipal(request), request.params.log)
+      const path = request.params['*']
+      const published = (await context.storage.checkpointSizes(logId)).at(-1) ?? 0
+      if (path === 'checkpoint') {
+        const note = await context.storage.readCheckpoint(logId, published)
+        if (note === undefined) throw missing(logId, path)
+        return reply.type('text/plain; charset=utf-8').send(note)
+      }
+      const tile = parseTilePath(path)
+      if (tile === undefined) throw missing(logId, path)
+      const from = tile.index * 256
+      if (tile.level === 'entries') {
+        if (from + tile.width > published) throw missing(logId, path)
+        const bundle = encodeEntryBundle(await leavesOf(context, logId, from, tile.width))
+        return reply.type('application/octet-stream').send(Buffer.from(bundle))
+      }
+      if ((from + tile.width) * 256 ** tile.level > published) throw missing(logId, path)
+      const bytes = tileBytes(context.tree(logId), tile.level, tile.index, tile.width)
+      return reply.type('application/octet-stream').send(Buffer.from(bytes))
+    },
+  )
 }
 
 async function leavesOf(
