@@ -80,7 +80,7 @@ class Compiler {
       case 'text':
         return this.text(query.value)
       case 'exists':
-        return this.exists(query.target)
+        return this.exists(query.target, query.span)
       case 'range':
         return this.range(query)
       case 'condition':
@@ -145,10 +145,7 @@ class Compiler {
     values: readonly QueryValue[],
     span: Span,
   ): string {
-    if (!this.options.groups.has(target.root)) throw denied(`${target.root}.${target.path}`)
-    if (target.root !== 'arguments') {
-      throw wrong('paths into results are not indexed; search results as text instead', span)
-    }
+    this.demandIndexedPath(target, span)
     if (comparison !== '=') throw wrong('a path takes = or a wildcard', span)
     const path = this.bind(target.path, 'String')
     const parts = values.map((value) => {
@@ -173,15 +170,22 @@ class Compiler {
         this.condition(query.target, query.highInclusive ? '<=' : '<', [query.high], query.span),
       )
     }
-    return parts.length === 0 ? this.exists(query.target) : `(${parts.join(' AND ')})`
+    return parts.length === 0 ? this.exists(query.target, query.span) : `(${parts.join(' AND ')})`
   }
 
-  private exists(target: QueryTarget): string {
+  private demandIndexedPath(target: QueryTarget & { kind: 'path' }, span: Span): void {
+    if (!this.options.groups.has(target.root)) throw denied(`${target.root}.${target.path}`)
+    if (target.root !== 'arguments') {
+      throw wrong('paths into results are not indexed; search results as text instead', span)
+    }
+  }
+
+  private exists(target: QueryTarget, span: Span): string {
     if (target.kind === 'path') {
-      if (!this.options.groups.has(target.root)) throw denied(`${target.root}.${target.path}`)
+      this.demandIndexedPath(target, span)
       return `has(argument_paths, ${this.bind(target.path, 'String')})`
     }
-    const field = this.permitted(target.field, undefined)
+    const field = this.permitted(target.field, span)
     return `has(present, ${this.bind(field, 'String')})`
   }
 
@@ -209,8 +213,8 @@ class Compiler {
     return `(${all.join(' AND ')})`
   }
 
-  private permitted(name: string, span: Span | undefined): EventField {
-    if (!isEventField(name)) throw wrong(`there is no field ${name}`, span ?? { from: 0, until: 0 })
+  private permitted(name: string, span: Span): EventField {
+    if (!isEventField(name)) throw wrong(`there is no field ${name}`, span)
     const group = eventFields[name].group
     if (group !== 'clear' && !this.options.groups.has(group)) throw denied(name)
     return name
@@ -221,7 +225,10 @@ class Compiler {
     const text =
       relative === null
         ? normaliseTimestamp(value.text.length === 10 ? `${value.text}T00:00:00Z` : value.text)
-        : timestampFromMs(this.options.nowMs - Number(relative[1] ?? 0) * unitMs(relative[2]))
+        : timestampFromMs(
+            // Nothing is older than the first instant that an event may carry.
+            Math.max(0, this.options.nowMs - Number(relative[1] ?? 0) * unitMs(relative[2])),
+          )
     if (text === undefined) {
       throw wrong('a time is RFC 3339, a date, or now-1h', value.span)
     }

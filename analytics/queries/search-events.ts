@@ -3,7 +3,7 @@ import type { SearchReply, SearchRequest } from '../../schemas/api/search.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { explainQuery } from '../../schemas/query/explain-query.ts'
 import type { ColumnarClient } from '../store/columnar-client.ts'
-import { whereOf } from './conditions.ts'
+import { engineTime, whereOf } from './conditions.ts'
 import { listFields, readRow, rowSelect, type StoredRow } from './event-row.ts'
 import type { QueryScope } from './query-scope.ts'
 
@@ -76,13 +76,14 @@ WHERE log_id = {log_id:String} AND hasAny(evidence, {indexes:Array(UInt64)}) LIM
 }
 
 function cursorOf(occurred: string, leafIndex: number): string {
-  const time = occurred.replace('T', ' ').replace('Z', '')
-  return Buffer.from(JSON.stringify([time, String(leafIndex)])).toString('base64url')
+  return Buffer.from(JSON.stringify([occurred, String(leafIndex)])).toString('base64url')
 }
 
 function readCursor(cursor: string): [string, string] {
   try {
-    return Cursor.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')))
+    const json: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
+    const [time, leafIndex] = Cursor.parse(json)
+    return [engineTime(time, 'the time of the cursor'), leafIndex]
   } catch (cause) {
     throw new SealtrailError('REQUEST_INVALID', 'the cursor is not one of ours', { cause })
   }
