@@ -147,7 +147,7 @@ command('verify', 'recompute logs from stored bytes and name the first thing tha
     'after',
     `
 Through a running Sealtrail where one answers, and then with the rows of the tables; else, or with --offline, from the
-files of the directory alone, without changing any. Prints one line a log, OK or BAD; exit code 0 or 1.
+files of the directory alone. Prints a line for each log, OK or BAD with the first thing that is wrong; exit code 0 or 1.
 
 Without --key the log is checked against the key beside it, which whoever rewrote the log may have replaced too.
 
