@@ -1,6 +1,14 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { writeEvidenceBundle } from '../../analytics/reports/evidence-bundle.ts'
+import { sha256 } from '../../ledger/sha256.ts'
+import { base64, hex, utf8 } from '../../schemas/bytes.ts'
 import type { ObservedEvent } from '../../schemas/event/event.ts'
 import { type SealedGroup, sealedGroups } from '../../schemas/event/fields.ts'
+import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import { inclusionProof, rangeProof } from '../../schemas/tlog/merkle.ts'
+import { formatTlogProof } from '../../schemas/tlog/tlog-proof.ts'
 import { aToolCall, type openEmbeddedLedger } from '../fixtures/embedded-ledger.ts'
 
 /** Texts that a spreadsheet would run, or that break lines, quotes, encodings or JSON readers. */
@@ -56,6 +64,67 @@ export function mixedEvent(i: number): ObservedEvent {
 
 function asRecord(value: unknown): object {
   return typeof value === 'object' && value !== null ? value : {}
+}
+
+/**
+ * What the operator of the log could do: makes another `export` leaf for a bundle, signs it, and makes everything else
+ * of the bundle fit.
+ */
+export async function exportAgain(
+  ledger: EmbeddedLedger,
+  directory: string,
+  alter: { statement?: Record<string, JsonValue>; event?: Partial<ObservedEvent> },
+): Promise<void> {
+  const read = async (name: string): Promise<Record<string, JsonValue>> =>
+    JSON.parse(await readFile(join(directory, name), 'utf8'))
+  const write = (name: string, bytes: string | Uint8Array) =>
+    writeFile(join(directory, name), bytes)
+  const statement = { ...(await read('export.statement.json')), ...alter.statement }
+  const commitment = hex(sha256(utf8(canonicalJson(statement))))
+  const now = timestampFromMs(ledger.clock.nowMs)
+  const receipt = await ledger.sequencer.append('main', [
+    {
+      'event.class': 'access',
+      'record.disposition': 'mapped',
+      'source.id': 'sealtrail',
+      'time.occurred': now,
+      'time.observed': now,
+      'admin.action': 'export',
+      'admin.commitment': commitment,
+      ...alter.event,
+    },
+  ])
+  const exportLeaf = receipt.leaves[0]?.first ?? -1
+  await ledger.sequencer.publishCheckpoints()
+  const size = (await ledger.storage.checkpointSizes('main')).at(-1) ?? 0
+  const checkpoint = (await ledger.storage.readCheckpoint('main', size)) ?? ''
+  const tree = ledger.sequencer.tree('main')
+  const proofOf = (index: number) =>
+    formatTlogProof({ index, hashes: inclusionProof(tree, sha256, index, size), checkpoint })
+  const { firstLeaf, untilLeaf } = statement
+  const [from, until] = [Number(firstLeaf), Number(untilLeaf)]
+  const hashes = rangeProof(tree, from, until, size).map(base64)
+  for await (const segment of ledger.storage.readSegments('main', exportLeaf)) {
+    await write('export.leaf', segment.leaves[exportLeaf - segment.fromIndex] ?? '')
+    break
+  }
+  await write('export.statement.json', canonicalJson(statement))
+  await write('export.tlog-proof', proofOf(exportLeaf))
+  await write('checkpoint', checkpoint)
+  await write('range-proof.json', `${canonicalJson({ from, until, size, hashes })}\n`)
+  const names = await readdir(directory)
+  for (const name of names) {
+    const index = /^proofs-(\d+)\.tlog-proof$/.exec(name)?.[1]
+    if (index !== undefined) await write(name, proofOf(Number(index)))
+  }
+  const files: JsonValue[] = []
+  for (const name of names) {
+    if (['manifest.json', 'verify.mjs', 'VERIFY.md'].includes(name)) continue
+    const bytes = await readFile(join(directory, name))
+    files.push({ name, sha256: hex(sha256(bytes)), sizeBytes: bytes.length })
+  }
+  const manifest = { ...(await read('manifest.json')), commitment, exportLeaf, files }
+  await write('manifest.json', `${canonicalJson(manifest)}\n`)
 }
 
 type EmbeddedLedger = Awaited<ReturnType<typeof openEmbeddedLedger>>

@@ -5,7 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { canonicalJson } from '../../schemas/leaf/canonical-json.ts'
 import { seeded } from '../fixtures/agent-history.ts'
 import { openEmbeddedLedger, temporaryDirectory } from '../fixtures/embedded-ledger.ts'
-import { hostileTexts, mixedEvent, type WrittenBundle, writeBundle } from './bundle-ledger.ts'
+import {
+  exportAgain,
+  hostileTexts,
+  mixedEvent,
+  type WrittenBundle,
+  writeBundle,
+} from './bundle-ledger.ts'
 import { RepeatedVerifier, verifyBundle } from './bundle-verifier.ts'
 
 const notEvidence = ['verify.mjs', 'VERIFY.md']
@@ -110,7 +116,11 @@ describe('a bundle that nobody touched', () => {
       [31, 32, 34, 37, 40],
       new Set(['identity', 'addresses']),
     )
-    expect(verifyBundle(bundle.directory, bundle.vkey).code).toBe(0)
+    const verdict = verifyBundle(bundle.directory, bundle.vkey)
+    expect(verdict).toEqual({
+      code: 0,
+      said: expect.stringMatching(/\n[1-9]\d* sealed groups of these rows are not opened/),
+    })
     const leaves = await readFile(join(bundle.directory, 'leaves.ndjson'), 'utf8')
     const rows = await readFile(join(bundle.directory, 'events.ndjson'), 'utf8')
     for (const text of [leaves, rows]) expect(text).not.toContain('gen_ai.tool.call.arguments')
@@ -277,6 +287,44 @@ describe('a bundle that was altered', () => {
     await rm(join(copy, 'events.csv'))
     await cp(join(small.directory, 'events.csv'), join(copy, 'events.csv'))
     expect(verdict).toMatchObject({ code: 1, said: expect.stringContaining('events.csv') })
+  })
+})
+
+describe('a bundle that whoever holds the signing key made', () => {
+  const again = async (name: string, alter: Parameters<typeof exportAgain>[2]) => {
+    const directory = join(root, name)
+    await cp(small.directory, directory, { recursive: true })
+    await exportAgain(ledger, directory, alter)
+    return verifyBundle(directory, small.vkey)
+  }
+
+  test('is accepted where nothing is wrong with it', async () => {
+    expect(await again('again', {})).toMatchObject({ code: 0 })
+  })
+
+  test.each([
+    ['of another log', { statement: { log: '_system' } }, 'another log'],
+    ['that leaves the CSV out', { statement: { files: [] } }, 'commits to other files'],
+    [
+      'with a row outside its range',
+      { statement: { until: '2026-11-24T11:33:00.000000000Z' } },
+      'outside the time range',
+    ],
+    ['with fewer rows than it states', { statement: { rows: 6 } }, 'another number of rows'],
+    ['of a source', { event: { 'source.id': 'gateway' } }, 'commits to another statement'],
+    [
+      'that is no access',
+      { event: { 'event.class': 'admin' as const } },
+      'commits to another statement',
+    ],
+    [
+      'with another commitment',
+      { event: { 'admin.commitment': '0'.repeat(64) } },
+      'commits to another statement',
+    ],
+    ['over another range of leaves', { statement: { firstLeaf: 32 } }, 'leaf 32 is missing'],
+  ])('is refused when it is an export %s', async (name, alter, said) => {
+    expect(await again(name, alter)).toEqual({ code: 1, said: expect.stringContaining(said) })
   })
 })
 

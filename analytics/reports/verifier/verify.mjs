@@ -150,7 +150,7 @@ const openCheckpoint = (note) => {
   const [origin, size, root, end, ...more] = text.split('\n')
   if (origin !== name || !/^[1-9]\d*$/.test(size) || end !== '' || more.length > 0)
     refuse('the checkpoint is malformed')
-  return { size: Number(size), root: fromBase64(root) }
+  return { origin, size: Number(size), root: fromBase64(root) }
 }
 const checkTlogProof = (text, leaf, expectedNote) => {
   const match =
@@ -165,6 +165,13 @@ const checkTlogProof = (text, leaf, expectedNote) => {
 }
 
 // -- Sealtrail leaf v1: clear fields, and commitments to the sealed groups
+let closedGroups = 0
+const parseLeaf = (index, leaf) => {
+  const value = parse(leaf.toString('utf8'), `leaf ${index}`)
+  if (!Buffer.from(canonical(value), 'utf8').equals(leaf))
+    refuse(`leaf ${index} is not canonical JSON`)
+  return value
+}
 const openLeaf = (index, leaf, openings) => {
   const {
     'leaf.v': version,
@@ -172,8 +179,10 @@ const openLeaf = (index, leaf, openings) => {
     'leaf.payload_sha256': _p,
     'leaf.payload_bytes': _b,
     ...event
-  } = JSON.parse(leaf.toString('utf8'))
+  } = parseLeaf(index, leaf)
   if (version !== 1) refuse(`leaf ${index} has an unknown version`)
+  for (const group of Object.keys(commitments))
+    if (!openings.some((opening) => opening.group === group)) closedGroups++
   for (const { group, salt, plaintext } of openings) {
     const expected = sha256(
       'sealtrail/commitment/v1',
@@ -211,7 +220,10 @@ try {
   for (const name of ['manifest.json', 'verify.mjs', 'VERIFY.md']) unlisted.delete(name)
   const kinds = Object.keys(manifest).join()
   if (kinds !== 'commitment,exportLeaf,files,format') refuse('manifest.json has unknown members')
-  for (const { name, sha256: hash, sizeBytes } of manifest.files) {
+  for (const file of manifest.files) {
+    const { name, sha256: hash, sizeBytes } = file
+    if (Object.keys(file).join() !== 'name,sha256,sizeBytes')
+      refuse(`manifest.json has unknown members at ${name}`)
     if (!knownName.test(name) || !unlisted.delete(name) || !lstatSync(join(folder, name)).isFile())
       refuse(`${name} is missing, listed twice, or no part of a bundle`)
     const bytes = read(name)
@@ -222,7 +234,7 @@ try {
 
   // 2. The checkpoint is signed by the key that was given, and the one in the bundle is that key.
   const note = readText('checkpoint')
-  const { size, root } = openCheckpoint(note)
+  const { origin, size, root } = openCheckpoint(note)
   if (readText('vkey') !== `${vkey}\n`) refuse('the bundle names another verifier key than yours')
 
   // 3. The export leaf is in the log, and commits to the statement: query, range, hashes of the rows.
@@ -231,14 +243,20 @@ try {
     refuse('the export leaf is at another index')
   const statement = readCanonical('export.statement.json', '')
   const commitment = sha256(canonical(statement)).toString('hex')
-  const exported = JSON.parse(exportLeaf.toString('utf8'))
+  const exported = parseLeaf(manifest.exportLeaf, exportLeaf)
   if (
+    exported['leaf.v'] !== 1 ||
+    exported['event.class'] !== 'access' ||
+    exported['source.id'] !== 'sealtrail' ||
     exported['admin.action'] !== 'export' ||
     exported['admin.commitment'] !== commitment ||
     manifest.commitment !== commitment
   ) {
     refuse('the export leaf commits to another statement')
   }
+  if (!origin.endsWith(`/${statement.log}`)) refuse('the export leaf is about another log')
+  if (statement.files.map(({ name }) => name).join() !== 'events.ndjson,events.csv,leaves.ndjson')
+    refuse('the export leaf commits to other files than the rows and the leaves')
   const listed = new Map(manifest.files.map((file) => [file.name, file]))
   for (const file of statement.files) {
     if (canonical(listed.get(file.name) ?? null) !== canonical(file))
@@ -275,6 +293,9 @@ try {
   if (rows.length !== events.length || rows.length !== statement.rows)
     refuse('events.ndjson has another number of rows than the export leaf states')
   rows.forEach((row, i) => {
+    const time = events[i].event['time.occurred']
+    if (!(time >= statement.from && time < statement.until))
+      refuse(`row ${i + 1} of events.ndjson is outside the time range of the export`)
     if (row !== canonical(events[i]))
       refuse(`row ${i + 1} of events.ndjson is not what leaf ${events[i].leaf_index} says`)
   })
@@ -290,8 +311,9 @@ try {
       refuse(`${name} is at another index`)
   }
   process.stdout.write(
-    `OK: ${rows.length} rows, leaves ${proof.from} to ${proof.until - 1} of ${size}, root ${root.toString('hex')}\n` +
+    `OK: ${rows.length} rows, ${hashes.length === 0 ? 'no leaves' : `leaves ${proof.from} to ${proof.until - 1}`} of ${size}, root ${root.toString('hex')}\n` +
       `query ${JSON.stringify(statement.query)} from ${statement.from} until ${statement.until}, export leaf ${manifest.exportLeaf}\n` +
+      `${closedGroups} sealed groups of these rows are not opened: erased, or withheld from who exported.\n` +
       'events.csv is bound by its hash; events.ndjson is re-derived from the leaves.\n',
   )
 } catch (error) {
