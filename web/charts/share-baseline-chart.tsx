@@ -27,7 +27,7 @@ export function ShareBaselineChart({
           return (
             <li
               key={`${kind}-${label}`}
-              className={`grid grid-cols-[minmax(0,13rem)_minmax(3rem,1fr)_8.5rem] items-center gap-3 max-sm:grid-cols-[minmax(0,1fr)_3rem_auto] ${observed ? 'mb-2 border-b border-line pb-2' : ''}`}
+              className={`grid grid-cols-[minmax(0,13rem)_minmax(3rem,1fr)_8.5rem] items-center gap-3 max-sm:grid-cols-[minmax(0,1fr)_2.5rem_7.5rem] ${observed ? 'mb-2 border-b border-line pb-2' : ''}`}
             >
               <span
                 className={`truncate text-right font-mono text-xs ${observed ? 'font-bold text-bad' : kind === 'other' ? 'italic text-muted' : ''}`}

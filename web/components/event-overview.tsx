@@ -182,7 +182,11 @@ function Field({
         {field}
       </dt>
       <dd className="min-w-0 font-mono text-xs leading-5 [overflow-wrap:anywhere]">
-        <HostileText text={text} limit={2000} />
+        {text === '' ? (
+          <span className="text-muted">empty</span>
+        ) : (
+          <HostileText text={text} limit={2000} />
+        )}
         {wrong !== undefined && (
           <span className="block font-sans font-semibold text-bad">
             {wrong.shown === undefined ? (

@@ -57,6 +57,8 @@ export function FirstRun({
           , then put the tap in front of an MCP server:
         </p>
         <CommandLine command="SEALTRAIL_SOURCE_SECRET=… sealtrail tap --server files -- npx @modelcontextprotocol/server-filesystem /srv" />
+        <p>Or see it at work first, with published MCP servers and one agent that is misled:</p>
+        <CommandLine command="sealtrail demo" />
         <p className="flex items-center gap-2" role="status">
           <span className="relative flex size-2.5" aria-hidden>
             <span className="absolute inline-flex size-full animate-ping rounded-full bg-accent opacity-60" />

@@ -212,21 +212,23 @@ function Explore() {
                   Sealtrail’s own records too
                 </button>
               )}
-              <FindingsLink t={t} range={range} />
-              <button
-                type="button"
-                className="icon-button"
-                aria-pressed={asTable}
-                onClick={() => void setState({ counts: asTable ? 'chart' : 'table' })}
-                aria-label={asTable ? 'Show as chart' : 'Show as table'}
-                title={asTable ? 'Show as chart' : 'Show as table'}
-              >
-                {asTable ? (
-                  <BarChart3 className="size-4" aria-hidden />
-                ) : (
-                  <Table2 className="size-4" aria-hidden />
-                )}
-              </button>
+              <div className="ml-auto flex items-center gap-3">
+                <FindingsLink t={t} range={range} />
+                <button
+                  type="button"
+                  className="icon-button"
+                  aria-pressed={asTable}
+                  onClick={() => void setState({ counts: asTable ? 'chart' : 'table' })}
+                  aria-label={asTable ? 'Show as chart' : 'Show as table'}
+                  title={asTable ? 'Show as chart' : 'Show as table'}
+                >
+                  {asTable ? (
+                    <BarChart3 className="size-4" aria-hidden />
+                  ) : (
+                    <Table2 className="size-4" aria-hidden />
+                  )}
+                </button>
+              </div>
             </div>
             {histogram.data === undefined ? (
               <div className="h-32" />
@@ -341,7 +343,7 @@ function FindingsLink({ t, range }: { t: string; range: TimeRange }) {
   return (
     <Link
       href={`/findings?${new URLSearchParams({ t })}`}
-      className="ml-auto inline-flex min-h-6 items-center gap-1.5 rounded bg-bad-soft px-2 font-semibold text-bad hover:underline"
+      className="inline-flex min-h-6 items-center gap-1.5 rounded bg-bad-soft px-2 font-semibold text-bad hover:underline"
     >
       <TriangleAlert className="size-3.5" aria-hidden />
       {count.toLocaleString('en')} {count === 1 ? 'finding' : 'findings'}
