@@ -75,12 +75,13 @@ test('--version is that of the package', async () => {
 describe('what cannot be done ends with code 2 and says what, where and what to do', () => {
   const eventId = '01a2152b-9136-7001-8204-512fef02ed52'
   const at = (name: string) => join(folder, name)
-  const cases: readonly [
-    string,
-    () => readonly string[],
-    RegExp,
-    Readonly<Record<string, string>>?,
-  ][] = [
+  type Case = readonly [
+    name: string,
+    args: () => readonly string[],
+    message: RegExp,
+    environment?: Readonly<Record<string, string>>,
+  ]
+  const cases: readonly Case[] = [
     ['no command', () => [], /Usage: sealtrail/],
     ['an unknown command', () => ['verfy'], /unknown command 'verfy'[\s\S]*verify/],
     ['an unknown flag', () => ['up', '--prot', '1'], /unknown option '--prot'[\s\S]*--port/],
@@ -158,25 +159,27 @@ describe('what cannot be done ends with code 2 and says what, where and what to 
           `${args[0]} while nothing runs`,
           () => [...args, '--data', at('empty')].map((arg) => (arg === 'OUT' ? at('out') : arg)),
           /no Sealtrail answers on .*empty\/control\.sock \(SERVER_UNREACHABLE\)\nStart it/,
-        ] as const,
+        ] satisfies Case,
     ),
   ]
 
-  test.concurrent.each(cases)('%s', async (_name, args, message, environment = {}) => {
-    const result = await runSealtrail(
-      args(),
-      Object.fromEntries(
-        Object.entries(environment).map(([name, value]) => [
-          name,
-          name.endsWith('_FILE') ? join(folder, value) : value,
-        ]),
-      ),
-    )
-    expect(result.stderr).toMatch(message)
-    // A stack is for faults of ours.
-    expect(result.stderr).not.toMatch(/^ +at /m)
-    expect(result.code).toBe(2)
-  })
+  for (const [name, args, message, environment = {}] of cases) {
+    test.concurrent(name, async () => {
+      const result = await runSealtrail(
+        args(),
+        Object.fromEntries(
+          Object.entries(environment).map(([name, value]) => [
+            name,
+            name.endsWith('_FILE') ? join(folder, value) : value,
+          ]),
+        ),
+      )
+      expect(result.stderr).toMatch(message)
+      // A stack is for faults of ours.
+      expect(result.stderr).not.toMatch(/^ +at /m)
+      expect(result.code).toBe(2)
+    })
+  }
 })
 
 describe('bin/sealtrail.mjs', () => {

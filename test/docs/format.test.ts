@@ -2,6 +2,7 @@ import {
   createDecipheriv,
   createHash,
   createHmac,
+  createPrivateKey,
   createPublicKey,
   hkdfSync,
   verify as verifySignature,
@@ -278,7 +279,9 @@ describe.each(expected.logs)('docs/format.md, by the golden log $logId', (log) =
     const sealed = readFileSync(join(data, 'signer', `${logId}.key`))
     const seed = decrypt(hkdf(masterKey, 'sealtrail/signer/v1'), logId, sealed)
     const pkcs8 = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])
-    const spki = createPublicKey({ key: pkcs8, format: 'der', type: 'pkcs8' }).export({
+    const spki = createPublicKey(
+      createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }),
+    ).export({
       format: 'der',
       type: 'spki',
     })
