@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -183,6 +183,12 @@ describe('what cannot be done ends with code 2 and says what, where and what to 
 })
 
 describe('bin/sealtrail.mjs', () => {
+  // npm makes it executable when it installs, and a later checkout would take that back.
+  test('is executable as it is checked out', () => {
+    const bin = new URL('../../bin/sealtrail.mjs', import.meta.url)
+    expect(statSync(bin).mode & 0o111).toBe(0o111)
+  })
+
   test('an old Node.js is told so', async () => {
     const old = `data:text/javascript,${encodeURIComponent(
       "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.4' } })",
