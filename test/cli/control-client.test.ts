@@ -51,6 +51,11 @@ test.each(['{"n":1}\n', '{"n":1}\n{"n":2'])(
   },
 )
 
+test('a reply that ends in the middle of a line throws, although it ended', async () => {
+  answer = (reply) => reply.end('{"n":1}\n{"n":2')
+  await expect(read()).rejects.toMatchObject(brokenOff)
+})
+
 test('a body that breaks off throws too', async () => {
   answer = (reply) => {
     reply.writeHead(200, { 'content-length': 100 })
