@@ -51,8 +51,8 @@ interface Series {
  * history, empty buckets included, shrunk to a weak prior. A bucket is judged when leaf time has passed it.
  */
 export const callRate: DetectorFactory = ({ alertsPerDay }) => {
-  const series = new RecentMap<Series>(maxSeries)
   const open = new Set<string>()
+  const series = new RecentMap<Series>(maxSeries, (_series, key) => open.delete(key))
   const detector: Detector = {
     id: 'call-rate@1',
     observe(call) {
@@ -121,7 +121,8 @@ function close(series: Series, next: number, alertsPerDay: number): FindingDraft
     series.recent.push({ bucket: series.bucket, count: series.count })
     if (series.recent.length > keptBuckets) series.recent.shift()
   }
-  const empty = Math.max(0, next - series.bucket - 1)
+  // A bucket that a tick opened is empty as long as no call came.
+  const empty = Math.max(0, next - series.bucket - (series.count > 0 ? 1 : 0))
   if (empty > 0) learn(series, 0, Math.min(empty, 30 * 288))
   series.bucket = next
   series.count = 0

@@ -13,6 +13,8 @@ import { NoveltyCounter } from './novelty.ts'
 
 const maxEntities = 20_000
 const maxSubjects = 512
+/** Of one call. */
+const maxScopes = 64
 /** Over all entities. */
 const maxSubjectsHeld = 300_000
 /** Below this the entity's own history says nothing and its peers speak alone. */
@@ -30,48 +32,70 @@ interface Profile {
  */
 export const firstScope: DetectorFactory = ({ alertsPerDay, onScore }) => {
   let kept = 0
+  const everybody = new NoveltyCounter(maxSubjects * 8)
+  /** How many of the entities that are remembered hold a subject. */
+  const holders = new RecentMap<{ count: number }>(maxSubjects * 8)
+  const release = (subject: string) => {
+    const held = holders.peek(subject)
+    if (held !== undefined && held.count > 0) held.count--
+  }
   const entities = new RecentMap<Profile>(maxEntities, ({ subjects }) => {
     kept -= subjects.distinct
+    for (const subject of subjects.values()) release(subject)
   })
-  const everybody = new NoveltyCounter(maxSubjects * 8)
-  const holders = new RecentMap<Set<string>>(maxSubjects * 8)
   const detector: Detector = {
     id: 'first-scope@1',
     observe(call) {
       const key = `${call.entity.kind}/${call.entity.value}`
       const profile = entities.use(key, () => ({
-        subjects: new NoveltyCounter(maxSubjects),
+        subjects: new NoveltyCounter(maxSubjects, release),
         firstSeenMs: call.occurredMs,
       }))
-      const drafts: FindingDraft[] = []
-      for (const subject of subjectsOf(call)) {
-        const held = holders.use(subject, () => new Set())
-        if (call.mayAlert && profile.subjects.countOf(subject) === 0) {
-          const draft = judge(
-            call,
-            subject,
-            profile,
-            everybody,
-            held,
-            entities.size,
-            alertsPerDay,
-            onScore,
-          )
-          if (draft !== undefined) drafts.push(draft)
-        }
-        if (!call.teaches) continue
+      const subjects = subjectsOf(call)
+      const fresh = call.mayAlert
+        ? subjects.filter((subject) => profile.subjects.countOf(subject) === 0)
+        : []
+      const drafts = fresh.flatMap((subject) => {
+        const held = holders.peek(subject)?.count ?? 0
+        return (
+          judge(call, subject, profile, everybody, held, entities.size, alertsPerDay, onScore) ?? []
+        )
+      })
+      for (const subject of call.teaches ? subjects : []) {
         kept -= profile.subjects.distinct
+        if (profile.subjects.countOf(subject) === 0)
+          holders.use(subject, () => ({ count: 0 })).count++
         profile.subjects.add(subject)
         kept += profile.subjects.distinct
         everybody.add(subject)
-        if (held.size < 1000) held.add(key)
       }
       while (kept > maxSubjectsHeld && entities.evictOldest()) {}
-      return drafts
+      return worstOf(drafts, fresh)
     },
     advance: () => [],
   }
   return detector
+}
+
+/** The most surprising right of a call speaks for all that were new in it: one call is one finding. */
+function worstOf(drafts: readonly FindingDraft[], fresh: readonly string[]): FindingDraft[] {
+  const [worst] = drafts.toSorted((a, b) => a.p - b.p || (a.subject < b.subject ? -1 : 1))
+  if (worst === undefined) return []
+  const others = fresh.filter((subject) => subject !== worst.subject)
+  if (others.length === 0) return [worst]
+  const named = others.slice(0, 3).map((subject) => quote(nameOf(subject)))
+  const more = others.length > named.length ? ` and ${others.length - named.length} more` : ''
+  return [
+    {
+      ...worst,
+      sentence: `${worst.sentence} New to it in the same call: ${named.join(', ')}${more}.`,
+    },
+  ]
+}
+
+/** A subject without its kind. */
+function nameOf(subject: string): string {
+  return subject.slice(subject.indexOf(' ') + 1)
 }
 
 /** `scope <name>` for each scope; `tool <server>/<tool>` where the tool can do more than read. */
@@ -81,7 +105,7 @@ function subjectsOf({ event }: JudgedCall): string[] {
     ...(event['auth.scopes.required'] ?? []),
     ...(event['auth.scopes.requested'] ?? []),
   ])
-  const subjects = [...scopes].slice(0, 64).map((scope) => `scope ${scope}`)
+  const subjects = mostCapable([...scopes]).map((scope) => `scope ${scope}`)
   const tool = event['gen_ai.tool.name']
   if (tool !== undefined && capabilityOfTool(event) !== 'read') {
     subjects.push(`tool ${event['mcp.server.name'] ?? '?'}/${tool}`)
@@ -89,12 +113,22 @@ function subjectsOf({ event }: JudgedCall): string[] {
   return subjects
 }
 
+/** At most 64, and never a right hidden behind harmless ones. */
+function mostCapable(scopes: string[]): string[] {
+  if (scopes.length <= maxScopes) return scopes
+  return scopes
+    .map((scope) => ({ scope, weight: capabilityWeight(capabilityOfName(scope)) }))
+    .sort((a, b) => b.weight - a.weight)
+    .slice(0, maxScopes)
+    .map(({ scope }) => scope)
+}
+
 function judge(
   call: JudgedCall,
   subject: string,
   profile: Profile,
   everybody: NoveltyCounter,
-  held: ReadonlySet<string>,
+  held: number,
   entities: number,
   alertsPerDay: number,
   onScore: DetectorBudget['onScore'],
@@ -103,21 +137,18 @@ function judge(
   const warm = own >= warmUpSamples
   const ownNew = warm ? profile.subjects.probabilityOfNew() : 1
   const peers = Math.max(entities - 1, 1)
-  const peerShare = held.size / peers
+  const peerShare = held / peers
   // Without history of one's own only what is new to everybody counts.
-  if (!warm && held.size > 0) return undefined
+  if (!warm && held > 0) return undefined
   const peerFactor =
-    held.size > 0
-      ? Math.min(1, 0.2 + peerShare)
-      : Math.max(everybody.probabilityOfNew(), 1e-4) ** 0.5
+    held > 0 ? Math.min(1, 0.2 + peerShare) : Math.max(everybody.probabilityOfNew(), 1e-4) ** 0.5
   const capability = capabilityOfName(subject)
   const p = round(Math.min(1, (ownNew * peerFactor) / capabilityWeight(capability)))
   onScore?.(call.leafIndex, p)
   const threshold = budgetThreshold(alertsPerDay, 3, call.callsPerDay)
   if (p >= threshold) return undefined
-  const [kind, ...rest] = subject.split(' ')
-  const name = rest.join(' ')
-  const what = kind === 'scope' ? `the scope ${quote(name)}` : `the tool ${quote(name)}`
+  const name = nameOf(subject)
+  const what = subject.startsWith('scope ') ? `the scope ${quote(name)}` : `the tool ${quote(name)}`
   const contributions: Contribution[] = [
     {
       feature: 'new to this entity',
@@ -127,8 +158,8 @@ function judge(
     },
     {
       feature: 'seen among peers',
-      observed: `${held.size} of ${peers} others`,
-      expected: held.size === 0 ? 'some' : 'most',
+      observed: `${held} of ${peers} others`,
+      expected: held === 0 ? 'some' : 'most',
       nats: nats(peerFactor),
     },
     {
@@ -163,9 +194,7 @@ function judge(
     },
     counterfactual: `It would not have fired if ${quote(call.entity.value)} had used ${what} before, or if most of its peers did.`,
     sentence: `${call.entity.kind} ${quote(call.entity.value)} used ${what} for the first time in ${own} uses of rights; ${
-      held.size === 0
-        ? 'no other entity has ever used it'
-        : `${held.size} of ${peers} others use it`
+      held === 0 ? 'no other entity has ever used it' : `${held} of ${peers} others use it`
     }.`,
     evidence: [call.leafIndex],
     occurredAt: call.event['time.occurred'],

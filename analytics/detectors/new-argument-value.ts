@@ -1,7 +1,7 @@
 import type { Contribution } from '../../schemas/finding.ts'
 import { RecentMap } from '../recent-map.ts'
 import { argumentValues, classifyValue, type ValueClass } from './argument-values.ts'
-import { capabilityOfTool, capabilityWeight } from './capability.ts'
+import { type Capability, capabilityOfTool, capabilityWeight } from './capability.ts'
 import { cutText } from './cut-text.ts'
 import {
   budgetThreshold,
@@ -86,9 +86,7 @@ export const newArgumentValue: DetectorFactory = ({ alertsPerDay, onScore }) => 
             : Math.sqrt(everybody.probabilityOfNew())
         const suppliedBy = capability === 'read' ? undefined : results.sourceOf(session, value)
         const provenance = suppliedBy === undefined ? 1 : 0.02
-        // What merely reads matters less: it takes four times the surprise.
-        const weight = capability === 'read' ? 0.25 : capabilityWeight(capability)
-        const p = round(Math.min(1, (ownNew * peerFactor * provenance) / weight))
+        const p = round(Math.min(1, (ownNew * peerFactor * provenance) / weightOf(capability)))
         candidates.push({
           path,
           value,
@@ -122,7 +120,7 @@ export const newArgumentValue: DetectorFactory = ({ alertsPerDay, onScore }) => 
 function decide(
   call: JudgedCall,
   tool: string,
-  capability: string,
+  capability: Capability,
   candidates: readonly Candidate[],
   alertsPerDay: number,
   onScore: DetectorBudget['onScore'],
@@ -141,24 +139,20 @@ function decide(
     {
       feature: cutText(`new for ${path}`, 128),
       observed: cutText(valueClass.key, 200),
-      expected: `a new one in ${Math.round(1 / worst.ownNew)} calls`,
+      expected: `a new one in ${Math.round(1 / worst.ownNew)} values`,
       nats: nats(worst.ownNew),
     },
     {
-      feature: 'seen in calls of others',
+      feature: 'given by others',
       observed: String(everybody.countOf(valueClass.key)),
-      expected: `${everybody.size} calls in all`,
+      expected: `in ${everybody.size} values of all`,
       nats: nats(worst.peerFactor),
     },
     {
       feature: 'what the tool can do',
       observed: capability,
       expected: 'read',
-      nats: nats(
-        capability === 'read'
-          ? 4
-          : 1 / { write: 3, send: 5, admin: 10, read: 1 }[capability as 'write' | 'send' | 'admin'],
-      ),
+      nats: Math.round(Math.log(weightOf(capability)) * 1000) / 1000,
     },
     ...(suppliedBy === undefined
       ? []
@@ -199,12 +193,28 @@ function decide(
         peerCount: everybody.countOf(valueClass.key),
       },
       counterfactual: `It would not have fired if ${quote(call.entity.value)} had used ${quote(valueClass.key)} in ${quote(path)} of ${quote(tool)} before.`,
-      sentence: `${call.entity.kind} ${quote(call.entity.value)} called ${quote(tool)} with ${quote(path)} = ${quote(value)}: never seen in ${profile.values.size} calls of its own and ${everybody.size} of all.${supplied}`,
+      sentence: `${call.entity.kind} ${quote(call.entity.value)} called ${quote(tool)} with ${quote(path)} = ${quote(value)}: ${noveltyOf(worst)}.${supplied}`,
       evidence: suppliedBy === undefined ? [call.leafIndex] : [call.leafIndex, suppliedBy],
       occurredAt: call.event['time.occurred'],
       holdOffKey: `${call.entity.kind}/${call.entity.value}/${tool}/${path}/${valueClass.key}`,
     },
   ]
+}
+
+/** What merely reads matters less: it takes four times the surprise. */
+function weightOf(capability: Capability): number {
+  return capability === 'read' ? 0.25 : capabilityWeight(capability)
+}
+
+/** What is new about the value, and against what: of an address its domain, of a URL its host, of a path its folder. */
+function noveltyOf({ valueClass, profile, everybody }: Candidate): string {
+  const what =
+    valueClass.kind === 'value' ? '' : `the ${valueClass.kind} ${quote(valueClass.key)} was `
+  const known = everybody.countOf(valueClass.key)
+  const own = `never seen in ${profile.values.size} values of its own`
+  return known === 0
+    ? `${what}${own} and ${everybody.size} of all`
+    : `${what}${own}; others gave it ${known} times in ${everybody.size} values of all`
 }
 
 function sessionOf({ event, entity }: JudgedCall): string {

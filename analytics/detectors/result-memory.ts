@@ -9,33 +9,39 @@ const maxResultChars = 65_536
 const maxResultDepth = 16
 const minTokenChars = 6
 
+/** Words of a session: those learnt last, and those before them. Hash to the leaf that held the word first. */
+interface Words {
+  recent: Map<number, number>
+  former: Map<number, number>
+}
+
 /**
  * Remembers the words of earlier results of a session, so that a value can be traced to the result that supplied it.
- * Words of at least six characters, as 32-bit hashes; bounded a session (the oldest words go first, so that nobody can
+ * Words of at least six characters, as 32-bit hashes; bounded a session (the older half goes first, so that nobody can
  * fill it up beforehand) and over all sessions (the session unused for longest goes).
  */
 export class ResultMemory {
   private held = 0
-  private readonly sessions = new RecentMap<Map<number, number>>(maxSessions, (tokens) => {
-    this.held -= tokens.size
+  private readonly sessions = new RecentMap<Words>(maxSessions, (words) => {
+    this.held -= sizeOf(words)
   })
 
   learn(session: string, leafIndex: number, result: JsonValue | undefined): void {
     if (result === undefined) return
-    const tokens = this.sessions.use(session, () => new Map())
-    this.held -= tokens.size
+    const known = this.sessions.use(session, () => ({ recent: new Map(), former: new Map() }))
+    this.held -= sizeOf(known)
     for (const text of texts(result)) {
       for (const token of words(text)) {
         const hash = hashOf(token)
-        if (tokens.has(hash)) continue
-        if (tokens.size >= maxTokensPerSession) {
-          const oldest = tokens.keys().next()
-          if (!oldest.done) tokens.delete(oldest.value)
+        if (known.recent.has(hash)) continue
+        if (known.recent.size >= maxTokensPerSession / 2) {
+          known.former = known.recent
+          known.recent = new Map()
         }
-        tokens.set(hash, leafIndex)
+        known.recent.set(hash, known.former.get(hash) ?? leafIndex)
       }
     }
-    this.held += tokens.size
+    this.held += sizeOf(known)
     while (this.held > maxTokens && this.sessions.evictOldest()) {}
   }
 
@@ -43,8 +49,14 @@ export class ResultMemory {
   sourceOf(session: string, value: string): number | undefined {
     const text = value.trim().toLowerCase()
     if (text.length < minTokenChars || text.length > 256) return undefined
-    return this.sessions.peek(session)?.get(hashOf(stripped(text)))
+    const known = this.sessions.peek(session)
+    const hash = hashOf(stripped(text))
+    return known?.recent.get(hash) ?? known?.former.get(hash)
   }
+}
+
+function sizeOf({ recent, former }: Words): number {
+  return recent.size + former.size
 }
 
 /** The strings of a result as they stand, without the escapes of JSON: an MCP result is text inside an object. */

@@ -119,6 +119,73 @@ describe('content that an attacker wrote', () => {
   })
 })
 
+describe('what a finding says', () => {
+  test('is the domain that is new, not the address, and whether others use it', () => {
+    const { make, run } = taught()
+    const [unknown] = run(
+      make(nowMs, mail({ to: 'Eve <eve@new.example>', subject: 's', body: 'b' })),
+    )
+    expect(unknown?.sentence).toContain(
+      '"to" = "eve@new.example": the mail domain "new.example" was never seen in ',
+    )
+    expect(unknown?.sentence).toMatch(/in \d+ values of its own and \d+ of all\.$/)
+    // A second agent uses the domain every day: for the first one it is as new, but nobody may say that nobody did.
+    for (let i = 0; i < 40; i++) {
+      const other = { ...mail({ to: 'x@partner.example' }), 'gen_ai.agent.name': 'partner-desk' }
+      run(make(nowMs, { ...other, imported: true }))
+    }
+    const read = {
+      ...mail({}),
+      'gen_ai.tool.name': 'read_mail',
+      'gen_ai.tool.call.result': 'x@partner.example',
+    }
+    run(make(nowMs, { ...read, imported: true }))
+    const [known] = run(make(nowMs, mail({ to: 'x@partner.example' })))
+    expect(known?.sentence).toContain('the mail domain "partner.example" was never seen in ')
+    expect(known?.sentence).toMatch(
+      /values of its own; others gave it 40 times in \d+ values of all\. The value stood/,
+    )
+  })
+
+  test('one call with many new rights is one finding, which names others of them', () => {
+    const { make, run } = taught()
+    const scopes = Array.from({ length: 200 }, (_, i) => `scope-${i}:read`)
+    const findings = run(
+      make(nowMs, {
+        ...mail({ to: 'cfo@corp.example' }),
+        'auth.scopes.granted': [...scopes, 'mail:admin'],
+      }),
+    )
+    expect(findings).toHaveLength(1)
+    expect(findings[0]?.explanation.observed).toBe('mail:admin')
+    expect(findings[0]?.sentence).toMatch(
+      /New to it in the same call: "scope-[^"]+", .* and 60 more\.$/,
+    )
+    const [admin] = run(
+      make(nowMs, {
+        ...mail({ to: 'cfo@corp.example' }),
+        'auth.scopes.granted': ['mail:owner', 'mail:odd'],
+      }),
+    )
+    expect(admin?.explanation.observed).toBe('mail:owner')
+    expect(admin?.sentence).toContain('New to it in the same call: "mail:odd".')
+  })
+
+  test('others that hold a right are counted as long as they are remembered, and never twice', () => {
+    const { make, run } = taught([firstScope])
+    const call = (agent: string, scope: string, imported: boolean) =>
+      make(nowMs, { 'gen_ai.agent.name': agent, 'auth.scopes.granted': [scope], imported })
+    // One agent forgets the right among 600 others and uses it again.
+    for (let round = 0; round < 3; round++) {
+      run(call('hoarder', 'vault:admin', true))
+      for (let i = 0; i < 600; i++) run(call('hoarder', `s-${round}-${i}`, true))
+    }
+    run(call('hoarder', 'vault:admin', true))
+    const [finding] = run(call('reporter', 'vault:admin', false))
+    expect(finding?.sentence).toContain('1 of 2 others use it')
+  })
+})
+
 describe('time that a source asserts', () => {
   test('does not make later records of that source late by one record ahead of the clock', () => {
     const { make, run } = taught()
