@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { CommittedLeaf } from '../../ledger/committed.ts'
 import type { CallChange } from '../../schemas/call.ts'
 import { eventFieldNames, fieldGroup } from '../../schemas/event/fields.ts'
 import type { ColumnarClient } from './columnar-client.ts'
@@ -6,6 +7,7 @@ import { callColumns, columnOf, columnType, writeCall } from './event-columns.ts
 import { insertToken, names, rowsATurn, writerOf } from './leaf-batch.ts'
 import { insertUntilDone } from './repeated-insert.ts'
 import { RowBinaryWriter } from './row-binary.ts'
+import { searchText } from './search-text.ts'
 
 /**
  * Changes of the calls that the fold emitted while it read the leaves [from, until) of a log: all of them, so that the
@@ -18,7 +20,7 @@ export interface CallBatch {
   readonly changes: readonly CallChange[]
 }
 
-const callColumnNames = names(callColumns)
+export const callColumnNames: readonly string[] = names(callColumns)
 
 /** Inserts the changes, all or none, once, however often it must be tried. Batches of a log must not overlap. */
 export async function insertCalls(
@@ -82,16 +84,44 @@ export async function callsCursor(client: ColumnarClient, logId: string): Promis
 
 const sealedFields = eventFieldNames.filter((field) => fieldGroup(field) !== 'clear')
 
+/** Texts in one statement: they travel in its address. */
+const maxTextChars = 32_768
+
 /**
  * Takes the sealed columns out of every call that joined one of these leaves, physically, after a subject was erased
- * or an event shredded. The calls stay, with their clear columns.
+ * or an event shredded. The calls stay, with their clear columns and the words of these.
+ *
+ * @param leaves as they can be opened now
  */
 export async function eraseCalls(
   client: ColumnarClient,
   logId: string,
-  leafIndexes: readonly number[],
+  leaves: readonly CommittedLeaf[],
 ): Promise<void> {
-  if (leafIndexes.length === 0) return
+  let indexes: number[] = []
+  let texts: string[] = []
+  let chars = 0
+  for (const leaf of leaves) {
+    const text = searchText(leaf.event)
+    if (chars + text.length > maxTextChars && indexes.length > 0) {
+      await eraseCallsAt(client, logId, indexes, texts)
+      indexes = []
+      texts = []
+      chars = 0
+    }
+    indexes.push(leaf.index)
+    texts.push(text)
+    chars += text.length
+  }
+  if (indexes.length > 0) await eraseCallsAt(client, logId, indexes, texts)
+}
+
+async function eraseCallsAt(
+  client: ColumnarClient,
+  logId: string,
+  indexes: readonly number[],
+  texts: readonly string[],
+): Promise<void> {
   const assignments = sealedFields.map((field) => {
     const type = columnType(field)
     const empty = type.startsWith('Nullable') ? 'NULL' : type.startsWith('Array') ? '[]' : "''"
@@ -102,9 +132,10 @@ export async function eraseCalls(
     `ALTER TABLE calls UPDATE ${assignments.join(', ')},
   present = arrayFilter(x -> x NOT IN (${sealed}), present),
   argument_paths = [], argument_values = [],
-  search_text = lowerUTF8(concat(gen_ai_tool_name, '\\n', mcp_server_name))
+  search_text = transform(leaf_index, {indexes:Array(UInt64)}, {texts:Array(String)},
+    lowerUTF8(concat(gen_ai_tool_name, '\\n', mcp_server_name)))
 WHERE log_id = {log_id:String} AND hasAny(observation_indexes, {indexes:Array(UInt64)})`,
-    { log_id: logId, indexes: [...leafIndexes] },
+    { log_id: logId, indexes: [...indexes], texts: [...texts] },
   )
 }
 

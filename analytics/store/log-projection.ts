@@ -122,13 +122,7 @@ export class LogProjection {
     await client.fence(writerOf(this.logId))
     const cursor = await repairPrefix(client, reader, this.logId, epoch, this.closing.signal)
     this.target = Math.max(this.target, await reader.size(this.logId))
-    if (cursor > this.target) {
-      this.parts.logger.error(
-        { logId: this.logId, rows: cursor, leaves: this.target },
-        'the columnar store holds more rows than the ledger has leaves',
-      )
-    }
-    this.advance(Math.min(cursor, this.target))
+    this.advance(cursor)
   }
 
   private async follow(): Promise<void> {

@@ -15,17 +15,18 @@ export interface ProjectedPrefix {
 
 /**
  * How far the table reaches. Count and sum of the leaf indexes of each block tell holes and doubles of accidents;
- * whether the rows say what the ledger says is the question of reconcile.ts.
+ * whether the rows say what the ledger says, and rows beyond its `size` leaves, are the question of reconcile.ts.
  */
 export async function projectedPrefix(
   client: ColumnarClient,
   logId: string,
+  size: number,
 ): Promise<ProjectedPrefix> {
   const rows = await client.query<{ block: string; n: string; total: string; highest: string }>(
     `SELECT intDiv(leaf_index, {size:UInt64}) AS block, count() AS n,
   sum(leaf_index - block * {size:UInt64}) AS total, max(leaf_index) AS highest
-FROM observations WHERE log_id = {log_id:String} GROUP BY block ORDER BY block`,
-    { log_id: logId, size: blockLeaves },
+FROM observations WHERE log_id = {log_id:String} AND leaf_index < {end:UInt64} GROUP BY block ORDER BY block`,
+    { log_id: logId, size: blockLeaves, end: size },
   )
   const brokenBlocks: number[] = []
   let next = 0
@@ -55,7 +56,8 @@ export async function repairPrefix(
   epoch: string,
   signal?: AbortSignal,
 ): Promise<number> {
-  const { until, brokenBlocks } = await projectedPrefix(client, logId)
+  const size = await reader.size(logId)
+  const { until, brokenBlocks } = await projectedPrefix(client, logId, size)
   for (const block of brokenBlocks) {
     const from = block * blockLeaves
     const blockUntil = Math.min(from + blockLeaves, until)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
+import type { CommittedLeaf, CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import {
   type CallBatch,
@@ -41,6 +41,8 @@ export interface Projector {
   projectCalls(batch: CallBatch, signal?: AbortSignal): Promise<void>
   /** Number of leaves whose call changes are in the table: where the fold must begin to emit again. */
   callsCursor(logId: string): Promise<number>
+  /** Leaves [0, n) of the log whose call changes are known to be in the table. */
+  callsProjected(logId: string): number
   /** Replaces the rows of [from, until) by what the ledger says now. `until` is at most what is indexed. */
   refill(logId: string, from: number, until: number): Promise<void>
   /** After an erasure or a shredding: rows of these leaves, and calls that joined them, lose what cannot be opened. */
@@ -62,6 +64,7 @@ class LedgerProjector implements Projector {
   private readonly logs = new Map<string, LogProjection>()
   /** Last batch of calls of each log: one at a time. */
   private readonly calls = new Map<string, Promise<void>>()
+  private readonly callsUntil = new Map<string, number>()
   private readonly closing = new AbortController()
 
   constructor(options: ProjectorOptions) {
@@ -88,18 +91,28 @@ class LedgerProjector implements Projector {
     const until =
       signal === undefined ? this.closing.signal : AbortSignal.any([signal, this.closing.signal])
     const before = (this.calls.get(batch.logId) ?? Promise.resolve()).catch(() => undefined)
-    const done = before.then(() =>
-      insertCalls(client, this.epoch, batch, until, (error) =>
-        logger.warn({ err: error, logId: batch.logId }, 'an insert of calls is repeated'),
-      ),
-    )
+    const done = before
+      .then(() =>
+        insertCalls(client, this.epoch, batch, until, (error) =>
+          logger.warn({ err: error, logId: batch.logId }, 'an insert of calls is repeated'),
+        ),
+      )
+      .then(() => {
+        this.callsUntil.set(batch.logId, batch.until)
+      })
     this.calls.set(batch.logId, done)
     return done
   }
 
   async callsCursor(logId: string): Promise<number> {
     await repairRollup(this.options.client, logId)
-    return callsCursor(this.options.client, logId)
+    const cursor = await callsCursor(this.options.client, logId)
+    this.callsUntil.set(logId, cursor)
+    return cursor
+  }
+
+  callsProjected(logId: string): number {
+    return this.callsUntil.get(logId) ?? 0
   }
 
   async refill(logId: string, from: number, until: number): Promise<void> {
@@ -127,12 +140,15 @@ class LedgerProjector implements Projector {
         { log_id: logId, indexes: chunk },
       )
       const epoch = randomUUID()
+      const leaves: CommittedLeaf[] = []
       for (const index of chunk) {
         const leaf = await reader.readOne(logId, index)
-        const batch = leaf === undefined ? undefined : await encodeBatch(epoch, logId, [leaf])
+        if (leaf === undefined) continue
+        leaves.push(leaf)
+        const batch = await encodeBatch(epoch, logId, [leaf])
         if (batch !== undefined) await insertBatch(client, batch, { signal: this.closing.signal })
       }
-      await eraseCalls(client, logId, chunk)
+      await eraseCalls(client, logId, leaves)
     }
   }
 

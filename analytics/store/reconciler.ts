@@ -4,7 +4,7 @@ import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { ColumnarClient } from './columnar-client.ts'
 import { blockLeaves } from './projected-prefix.ts'
 import type { Projector } from './projector.ts'
-import { reconcile } from './reconcile.ts'
+import { firstBadMinute, reconcile } from './reconcile.ts'
 
 export interface ReconcilerParts {
   readonly client: ColumnarClient
@@ -68,12 +68,22 @@ export class Reconciler {
     const last = this.state(logId)
     try {
       const { signal } = this.closing
-      const result = await reconcile({ client, reader, logId, from, until, signal })
-      const bad = result.firstBad
-      const found =
-        bad === undefined ? null : `leaf ${bad.leafIndex} is ${bad.reason} in the columnar store`
-      if (found !== null) onDifference(logId, found)
       const whole = from === 0 && until >= this.parts.projector.indexed(logId)
+      const callsUntil = this.parts.projector.callsProjected(logId)
+      const range = { from, until, callsUntil }
+      const result = await reconcile({ client, reader, logId, ...range, signal })
+      const bad = result.firstBad
+      let found =
+        bad === undefined
+          ? null
+          : `leaf ${bad.leafIndex} is ${bad.reason} in the table ${bad.table} of the columnar store`
+      if (found === null && whole) {
+        const minute = await firstBadMinute(client, logId, signal)
+        if (minute !== undefined) {
+          found = `the minute ${minute} is altered in the table calls_per_minute of the columnar store`
+        }
+      }
+      if (found !== null) onDifference(logId, found)
       const what = found ?? (whole ? null : last.firstDifference)
       this.states.set(logId, {
         state: what === null ? 'equal' : 'different',

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { openProjector, type Projector } from '../../analytics/store/projector.ts'
 import { rebuild } from '../../analytics/store/rebuild.ts'
 import { reconcile } from '../../analytics/store/reconcile.ts'
+import type { CallChange } from '../../schemas/call.ts'
 import { SyntheticLedger, syntheticEvent, syntheticLeaf } from './committed-leaf-fixture.ts'
 import { countRows, type RunningStore, runStore, silent } from './running-store.ts'
 
@@ -171,18 +172,12 @@ test('an erased event loses its personal columns and keeps its row', async () =>
   const projector = project(ledger, ['acme'])
   projector.observe(ledger.grow(20))
   await projector.waitUntil('acme', 20, 5000)
-  const event = syntheticEvent(7)
-  await projector.projectCalls({
-    logId: 'acme',
-    from: 0,
-    until: 20,
-    changes: [
-      {
-        sign: 1,
-        call: { logId: 'acme', callId: event['event.id'], version: 1, observations: [7], event },
-      },
-    ],
+  const changes = Array.from({ length: 20 }, (_, index): CallChange => {
+    const event = syntheticEvent(index)
+    const callId = event['event.id']
+    return { sign: 1, call: { logId: 'acme', callId, version: 1, observations: [index], event } }
   })
+  await projector.projectCalls({ logId: 'acme', from: 0, until: 20, changes })
   const leaf = syntheticLeaf(7)
   const {
     'user.id': _user,
@@ -195,6 +190,7 @@ test('an erased event loses its personal columns and keeps its row', async () =>
   } = leaf.event
   ledger.replace({ ...leaf, event: clear, opened: 'erased' })
   await projector.erase('acme', [7])
+  expect(projector.callsProjected('acme')).toBe(20)
   expect(await indexes()).toEqual({ n: 20, unique: 20, last: 19 })
   for (const table of ['observations', 'calls FINAL']) {
     const [row] = await store.client.query<Record<string, unknown>>(
@@ -212,7 +208,13 @@ FROM ${table} WHERE leaf_index = 7`,
     })
   }
   expect(
-    await reconcile({ client: store.client, reader: ledger, logId: 'acme', until: 20 }),
+    await reconcile({
+      client: store.client,
+      reader: ledger,
+      logId: 'acme',
+      until: 20,
+      callsUntil: projector.callsProjected('acme'),
+    }),
   ).toEqual({
     logId: 'acme',
     checkedUntil: 20,

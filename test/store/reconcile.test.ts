@@ -73,29 +73,54 @@ test('one altered value in any column is named by its leaf index', async () => {
   }
   expect(altered.filter(({ at }) => !differing.has(at)).map(({ name }) => name)).toEqual([])
   expect(differing.size).toBe(altered.length)
-  expect((await check()).firstBad).toEqual({ block: 0, leafIndex: 0, reason: 'altered' })
+  expect((await check()).firstBad).toEqual({
+    table: 'observations',
+    block: 0,
+    leafIndex: 0,
+    reason: 'altered',
+  })
 })
 
 test('a deleted row is missing', async () => {
   await tamper('ALTER TABLE observations DELETE WHERE leaf_index = 1234')
-  expect((await check()).firstBad).toEqual({ block: 0, leafIndex: 1234, reason: 'missing' })
+  expect((await check()).firstBad).toEqual({
+    table: 'observations',
+    block: 0,
+    leafIndex: 1234,
+    reason: 'missing',
+  })
 })
 
 test('the last row, deleted, is missing', async () => {
   await tamper(`ALTER TABLE observations DELETE WHERE leaf_index = ${leaves - 1}`)
-  expect((await check()).firstBad).toEqual({ block: 0, leafIndex: leaves - 1, reason: 'missing' })
+  expect((await check()).firstBad).toEqual({
+    table: 'observations',
+    block: 0,
+    leafIndex: leaves - 1,
+    reason: 'missing',
+  })
 })
 
 test('a row that stands twice is doubled', async () => {
   await tamper('INSERT INTO observations SELECT * FROM observations WHERE leaf_index = 77')
-  expect((await check()).firstBad).toEqual({ block: 0, leafIndex: 77, reason: 'doubled' })
+  expect((await check()).firstBad).toEqual({
+    table: 'observations',
+    block: 0,
+    leafIndex: 77,
+    reason: 'doubled',
+  })
 })
 
 test('a row beyond the end of the log is extra', async () => {
   await tamper(
     'INSERT INTO observations SELECT * REPLACE (99999 AS leaf_index) FROM (SELECT * FROM observations WHERE leaf_index = 77)',
   )
-  expect((await check()).firstBad).toEqual({ block: 12, leafIndex: 99_999, reason: 'extra' })
+  expect((await check()).firstBad).toEqual({
+    table: 'observations',
+    block: 12,
+    leafIndex: 99_999,
+    reason: 'extra',
+  })
 })
 
 test('two rows whose contents were swapped are altered', async () => {
@@ -105,7 +130,12 @@ test('two rows whose contents were swapped are altered', async () => {
   await tamper(
     'ALTER TABLE observations DELETE WHERE (leaf_index = 10 AND source_seq = 10) OR (leaf_index = 11 AND source_seq = 11)',
   )
-  expect((await check()).firstBad).toEqual({ block: 0, leafIndex: 10, reason: 'altered' })
+  expect((await check()).firstBad).toEqual({
+    table: 'observations',
+    block: 0,
+    leafIndex: 10,
+    reason: 'altered',
+  })
 })
 
 test('a moved time is altered', async () => {
@@ -115,7 +145,12 @@ test('a moved time is altered', async () => {
   await tamper(
     'ALTER TABLE observations DELETE WHERE leaf_index = 500 AND time_occurred = time_recorded',
   )
-  expect((await check()).firstBad).toEqual({ block: 0, leafIndex: 500, reason: 'altered' })
+  expect((await check()).firstBad).toEqual({
+    table: 'observations',
+    block: 0,
+    leafIndex: 500,
+    reason: 'altered',
+  })
 })
 
 test('a dropped part shows its first leaf', async () => {
@@ -127,7 +162,12 @@ test('a dropped part shows its first leaf', async () => {
     { readOnly: false },
   )
   await tamper(`ALTER TABLE observations DROP PART '${part?.name}'`)
-  expect((await check()).firstBad).toEqual({ block: 0, leafIndex: 0, reason: 'missing' })
+  expect((await check()).firstBad).toEqual({
+    table: 'observations',
+    block: 0,
+    leafIndex: 0,
+    reason: 'missing',
+  })
 })
 
 test('any one altered row of a random choice is named', async () => {
@@ -139,7 +179,12 @@ test('any one altered row of a random choice is named', async () => {
         await tamper(
           `ALTER TABLE observations UPDATE ${column} = concat(${column}, ' ') WHERE leaf_index = ${index}`,
         )
-        expect((await check()).firstBad).toEqual({ block: 0, leafIndex: index, reason: 'altered' })
+        expect((await check()).firstBad).toEqual({
+          table: 'observations',
+          block: 0,
+          leafIndex: index,
+          reason: 'altered',
+        })
         await tamper(
           `ALTER TABLE observations UPDATE ${column} = substring(${column}, 1, length(${column}) - 1) WHERE leaf_index = ${index}`,
         )
