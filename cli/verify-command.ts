@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { dataPaths } from '../ledger/data-directory.ts'
+import { nodeFiles } from '../ledger/durable-file.ts'
 import { verifyEd25519 } from '../ledger/ed25519.ts'
 import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
 import { systemLogId } from '../ledger/log-id.ts'
@@ -146,12 +147,14 @@ async function verifyOffline(
       readOnly: true,
       onTear: (message) => say(`note: ${message} was never acknowledged, and is left out`),
     })
-    const payloads = await openFilePayloadStore(paths.payloads)
+    const payloads = await openFilePayloadStore(paths.payloads, nodeFiles, true)
     const keyring =
       !flags.treeOnly && existsSync(join(paths.keyring, 'keyring'))
         ? await openFileKeyring(
             paths.keyring,
             await loadExistingMasterKey(flags.data, process.env.SEALTRAIL_MASTER_KEY_FILE),
+            nodeFiles,
+            true,
           )
         : undefined
     // A log of which nothing is left but its key is named too.

@@ -56,16 +56,18 @@ const maxCachedKeys = 100_000
  * A last line that a power cut tore was never promised, and is cut: it does not end, or it holds the zeros that a
  * file system shows where it did not write. Any other line that does not authenticate is damage.
  *
+ * @param readOnly nothing on disk is made or cut, and no key can be made durable: for whoever examines a directory
  * @throws SealtrailError `KEYRING_CORRUPT` when a line does not authenticate (also: wrong master key).
  */
 export async function openFileKeyring(
   directory: string,
   masterKey: Uint8Array,
   files: DurableFiles = nodeFiles,
+  readOnly = false,
 ): Promise<Keyring> {
-  await makeDirectory(files, directory)
+  if (!readOnly) await makeDirectory(files, directory)
   const keyring = new FileKeyring(join(directory, 'keyring'), masterKey, files)
-  await keyring.load()
+  await keyring.load(readOnly)
   return keyring
 }
 
@@ -92,8 +94,11 @@ class FileKeyring implements Keyring {
     this.fileKey = derive(masterKey, 'sealtrail/keyring-file/v1')
   }
 
-  async load(): Promise<void> {
-    if (!existsSync(this.path)) await replaceFile(this.files, this.path, new Uint8Array())
+  async load(readOnly: boolean): Promise<void> {
+    if (!existsSync(this.path)) {
+      if (readOnly) return
+      await replaceFile(this.files, this.path, new Uint8Array())
+    }
     const bytes = await readFile(this.path)
     while (this.bytes < bytes.length) {
       const newline = bytes.indexOf(0x0a, this.bytes)
@@ -106,6 +111,7 @@ class FileKeyring implements Keyring {
       this.lines++
       this.bytes = until
     }
+    if (readOnly) return
     this.handle = await this.files.open(this.path, 'r+', 0o600)
     if (this.bytes === bytes.length) return
     // The rest of it must not stand behind the next line.

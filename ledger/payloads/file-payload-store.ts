@@ -44,23 +44,30 @@ interface PayloadLog {
   turn: Promise<void>
 }
 
-/** The embedded payload store. The caller holds the lock of the data directory. */
+/**
+ * The embedded payload store. The caller holds the lock of the data directory.
+ *
+ * @param readOnly nothing on disk is made or changed, and nothing can be put: for whoever examines a directory
+ */
 export async function openFilePayloadStore(
   directory: string,
   files: DurableFiles = nodeFiles,
+  readOnly = false,
 ): Promise<PayloadStore> {
-  await makeDirectory(files, directory)
-  return new FilePayloadStore(directory, files)
+  if (!readOnly) await makeDirectory(files, directory)
+  return new FilePayloadStore(directory, files, readOnly)
 }
 
 class FilePayloadStore implements PayloadStore {
   private readonly directory: string
   private readonly files: DurableFiles
+  private readonly readOnly: boolean
   private readonly logs = new Map<string, Promise<PayloadLog>>()
 
-  constructor(directory: string, files: DurableFiles) {
+  constructor(directory: string, files: DurableFiles, readOnly: boolean) {
     this.directory = directory
     this.files = files
+    this.readOnly = readOnly
   }
 
   async put(
@@ -230,16 +237,17 @@ class FilePayloadStore implements PayloadStore {
 
   private async load(logId: string): Promise<PayloadLog> {
     const directory = join(this.directory, logId)
-    await makeDirectory(this.files, directory)
+    if (!this.readOnly) await makeDirectory(this.files, directory)
     const log: PayloadLog = { directory, handles: [], batches: [], end: 0, turn: Promise.resolve() }
-    const names = (await readdir(directory)).filter((name) => /^\d{6}\.payloads$/.test(name)).sort()
+    const listed = (await exists(directory)) ? await readdir(directory) : []
+    const names = listed.filter((name) => /^\d{6}\.payloads$/.test(name)).sort()
     for (const [file, name] of names.entries()) {
       const path = join(directory, name)
-      const handle = await this.files.open(path, 'r+', 0o600)
+      const handle = await this.files.open(path, this.readOnly ? 'r' : 'r+', 0o600)
       log.handles.push(handle)
       log.end = await this.scan(log, handle, file, (await stat(path)).size)
     }
-    if (names.length === 0) await this.addFile(log)
+    if (names.length === 0 && !this.readOnly) await this.addFile(log)
     return log
   }
 

@@ -214,18 +214,24 @@ describe('sealtrail verify --offline', () => {
   test('changes no file of what it examines', async () => {
     const directory = copy()
     const path = join(directory, 'ledger/main/segments/00000000.log')
-    writeFileSync(path, Buffer.concat([readFileSync(path), Buffer.from('torn')]))
+    for (const torn of [path, join(directory, 'keyring/keyring')]) {
+      writeFileSync(torn, Buffer.concat([readFileSync(torn), Buffer.from('torn')]))
+    }
     const files = () =>
       readdirSync(directory, { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile())
-        .map((entry) => join(entry.parentPath, entry.name))
-        .sort()
-        .map((name) => [name, hex(sha256(readFileSync(name)))])
+        .map((entry) => ({ name: join(entry.parentPath, entry.name), isFile: entry.isFile() }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1))
+        .map(({ name, isFile }) => [name, isFile ? hex(sha256(readFileSync(name))) : 'folder'])
     const before = files()
     const { code, stdout } = await verify(directory)
     expect(stdout).toMatch(/00000000\.log at byte \d+: a torn last frame of 4 bytes was never/)
     expect(code).toBe(0)
     expect(files()).toEqual(before)
+
+    rmSync(join(directory, 'payloads'), { recursive: true })
+    const without = files()
+    expect((await verify(directory)).stdout).toMatch(/BAD log main, payload of leaf 0/)
+    expect(files()).toEqual(without)
   })
 
   test('names a checkpoint that another key signed', async () => {
