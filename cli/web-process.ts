@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -7,6 +7,8 @@ import { SealtrailError } from '../schemas/errors.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const endWithParent = new URL('./end-with-parent.mjs', import.meta.url).href
+/** Written after a whole build, which begins by clearing its folder: what an interrupted one leaves behind has none. */
+const builtMark = join(root, 'web/.next/sealtrail-built')
 const next = join(root, 'node_modules/next/dist/bin/next')
 const environment = {
   ...minimalEnvironment(),
@@ -25,9 +27,8 @@ function minimalEnvironment(): NodeJS.ProcessEnv {
 
 /** True when the dashboard was never built, or its sources are newer than the build. */
 export function dashboardIsStale(): boolean {
-  const built = join(root, 'web/.next/BUILD_ID')
-  if (!existsSync(built)) return true
-  const builtMs = statSync(built).mtimeMs
+  if (!existsSync(builtMark)) return true
+  const builtMs = statSync(builtMark).mtimeMs
   return ['web', 'schemas'].some((folder) => newestMs(join(root, folder)) > builtMs)
 }
 
@@ -48,6 +49,7 @@ function newestMs(folder: string): number {
 
 /** Builds the dashboard. @throws SealtrailError `INTERNAL` with what the build printed */
 export async function buildDashboard(): Promise<void> {
+  rmSync(builtMark, { force: true })
   const child = spawn(process.execPath, [next, 'build', 'web'], {
     cwd: root,
     env: environment,
@@ -66,6 +68,7 @@ export async function buildDashboard(): Promise<void> {
       `building the dashboard failed:\n${Buffer.concat(output).toString('utf8').slice(-4000)}`,
     )
   }
+  writeFileSync(builtMark, '')
 }
 
 export interface WebProcess {

@@ -1,8 +1,7 @@
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { dashboardIsStale } from '../../cli/web-process.ts'
+import { buildDashboard, dashboardIsStale } from '../../cli/web-process.ts'
 
 const repository = join(import.meta.dirname, '../..')
 const nextBinary = join(repository, 'node_modules/next/dist/bin/next')
@@ -10,12 +9,7 @@ const environment = { ...process.env, NEXT_TELEMETRY_DISABLED: '1' }
 
 /** Builds the pages unless a build of these sources is there. */
 export async function buildPages(): Promise<void> {
-  if (!dashboardIsStale()) return
-  await promisify(execFile)(process.execPath, [nextBinary, 'build', 'web'], {
-    cwd: repository,
-    env: environment,
-    timeout: 240_000,
-  })
+  if (dashboardIsStale()) await buildDashboard()
 }
 
 /** The production server of the pages on a free loopback port. */

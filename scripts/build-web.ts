@@ -1,0 +1,3 @@
+import { buildDashboard } from '../cli/web-process.ts'
+
+await buildDashboard()
