@@ -74,9 +74,15 @@ export function openPayload(
     throw damaged('does not authenticate', cause)
   }
   const body = plain.subarray(1)
-  return decodeBody(
-    plain[0] === 1 ? inflateRawSync(body, { maxOutputLength: maxInflatedBytes }) : body,
-  )
+  return decodeBody(plain[0] === 1 ? inflated(body) : body)
+}
+
+function inflated(body: Buffer): Buffer {
+  try {
+    return inflateRawSync(body, { maxOutputLength: maxInflatedBytes })
+  } catch (cause) {
+    throw damaged('does not unpack', cause)
+  }
 }
 
 function headerOf(keyId: string): Uint8Array {
@@ -118,11 +124,19 @@ function decodeBody(body: Buffer): Opening[] {
     openings.push({
       group,
       salt: groupSalt(sha256, seed, group),
-      plaintext: fromUtf8Strict(body.subarray(at + 5, until)),
+      plaintext: textOf(body.subarray(at + 5, until)),
     })
     at = until
   }
   return openings
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return fromUtf8Strict(bytes)
+  } catch (cause) {
+    throw damaged('holds a group that is not UTF-8', cause)
+  }
 }
 
 function damaged(what: string, cause?: unknown): SealtrailError {

@@ -22,7 +22,7 @@ export interface ParsedLeaf {
  * @throws SealtrailError `LEDGER_CORRUPT`
  */
 export function parseLeaf(bytes: Uint8Array): ParsedLeaf {
-  const object = parseObject(fromUtf8Strict(bytes), 'leaf')
+  const object = parseObject(textOf(bytes), 'leaf')
   const {
     'leaf.v': version,
     'leaf.commitments': commitments,
@@ -30,7 +30,7 @@ export function parseLeaf(bytes: Uint8Array): ParsedLeaf {
     'leaf.payload_bytes': sizeBytes,
     ...clear
   } = object
-  if (version !== leafVersion) throw corrupt(`leaf version ${String(version)} is not known`)
+  if (version !== leafVersion) throw corrupt(`leaf version ${JSON.stringify(version)} is not known`)
   return {
     clear: checkFields(clear, 'leaf'),
     commitments: readCommitments(commitments),
@@ -110,6 +110,14 @@ function readCommitments(value: unknown): Partial<Record<SealedGroup, string>> {
     if (typeof hash === 'string') result[group] = hash
   }
   return result
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return fromUtf8Strict(bytes)
+  } catch (cause) {
+    throw new SealtrailError('LEDGER_CORRUPT', 'leaf is not UTF-8', { cause })
+  }
 }
 
 function parseObject(text: string, where: string): Record<string, unknown> {
