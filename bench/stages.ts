@@ -19,7 +19,7 @@ import { packEvents } from '../ingest/receivers/pack.ts'
 import { receiveRecords } from '../ingest/receivers/receive.ts'
 import { createRedactionToken } from '../ingest/redaction/redaction-token.ts'
 import { createRedactor } from '../ingest/redaction/redactor.ts'
-import { derivedFields, sealEvent } from '../ingest/sequencer/seal-event.ts'
+import { derivedFields, pooledRandom, sealEvent } from '../ingest/sequencer/seal-event.ts'
 import { uuidV7Generator } from '../ingest/sequencer/uuid-v7.ts'
 import type { CommittedLeaf } from '../ledger/committed.ts'
 import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
@@ -51,6 +51,7 @@ const redactor = createRedactor({
 })
 const mappings = knownMappings(sha256)
 const nextId = uuidV7Generator(randomBytes)
+const random = pooledRandom(randomBytes)
 const fold = new Fold({
   logId: 'main',
   digest: sha256,
@@ -100,7 +101,7 @@ async function round(first: number): Promise<void> {
   })
   const recorded = await stage('derive', () => derive(batches, nowMs))
   const sealed = await stage('seal', () =>
-    recorded.map((event) => sealEvent(event, keyring, randomBytes)),
+    recorded.map(({ event, texts }) => sealEvent(event, keyring, random, texts)),
   )
   const hashes = await stage('tree', () =>
     sealed.map(({ leaf }) => {
@@ -147,16 +148,21 @@ async function round(first: number): Promise<void> {
   })
 }
 
-function derive(batches: readonly PackedBatch[], nowMs: number): RecordedEvent[] {
+function derive(batches: readonly PackedBatch[], nowMs: number) {
+  const recordedAt = timestampFromMs(nowMs)
   return batches.flatMap(({ events }) =>
-    events.map((event) => ({
-      ...event,
-      ...derivedFields(event, tokenKey),
-      'event.id': nextId(nowMs),
-      'event.schema_version': 1 as const,
-      'log.id': 'main',
-      'time.recorded': timestampFromMs(nowMs),
-    })),
+    events.map((observed) => {
+      const { fields, texts } = derivedFields(observed, tokenKey)
+      const event: RecordedEvent = {
+        ...observed,
+        ...fields,
+        'event.id': nextId(nowMs),
+        'event.schema_version': 1,
+        'log.id': 'main',
+        'time.recorded': recordedAt,
+      }
+      return { event, texts }
+    }),
   )
 }
 

@@ -11,6 +11,7 @@ import { equal } from '../../schemas/bytes.ts'
 import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
 import type { ObservedEvent, RecordedEvent } from '../../schemas/event/event.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import type { CanonicalTexts } from '../../schemas/leaf/leaf.ts'
 import type { Receipt } from '../../schemas/receipt.ts'
 import { chainValue } from '../../schemas/source-chain.ts'
 import { hashBytes } from '../../schemas/tlog/digest.ts'
@@ -25,7 +26,14 @@ import {
 import type { Delivered, LostMessages, PackedBatch, PoisonMessage } from '../bus/event-bus.ts'
 import { type DedupDraft, DedupState, numberingOf } from './dedup.ts'
 import { ReceiptBook } from './receipt-book.ts'
-import { derivedFields, type RandomPool, type SealedEvent, sealEvent } from './seal-event.ts'
+import {
+  type DerivedFields,
+  derivedFields,
+  pooledRandom,
+  type RandomPool,
+  type SealedEvent,
+  sealEvent,
+} from './seal-event.ts'
 import { uuidV7Generator } from './uuid-v7.ts'
 
 export interface SequencerParts {
@@ -57,12 +65,20 @@ type Work = {
     }
 )
 
+/** An event that is about to be sealed. */
+interface Recorded {
+  readonly event: RecordedEvent
+  readonly texts: CanonicalTexts
+}
+
 interface LogState {
   readonly logId: string
   readonly tree: MemoryHashTree
   frontier: TreeFrontier
   readonly dedup: DedupState
   readonly positions: Map<string, BusPosition>
+  /** Never changes: fetched once. */
+  tokenKey: Uint8Array | undefined
   lastRecordedMs: number
   queue: Work[]
   running: Promise<void> | undefined
@@ -84,6 +100,7 @@ export class Sequencer implements LedgerAppender {
   private readonly receipts = new ReceiptBook()
   private readonly nextId: (nowMs: number) => string
   private readonly randomPool: RandomPool
+  private newest = { ms: 0, text: timestampFromMs(0) }
   private markFailed: (error: Error) => void = () => undefined
   private broken: Error | undefined
   private publishing: Promise<void> = Promise.resolve()
@@ -93,7 +110,7 @@ export class Sequencer implements LedgerAppender {
   constructor(parts: SequencerParts) {
     this.parts = parts
     this.nextId = uuidV7Generator(parts.random)
-    this.randomPool = pooled(parts.random)
+    this.randomPool = pooledRandom(parts.random)
     this.failed = new Promise((resolve) => {
       this.markFailed = resolve
     })
@@ -245,7 +262,7 @@ export class Sequencer implements LedgerAppender {
 
   private async commit(log: LogState, turn: readonly Work[]): Promise<void> {
     const draft = log.dedup.draft()
-    const events: RecordedEvent[] = []
+    const events: Recorded[] = []
     const positions: BusPosition[] = []
     const outcomes: { work: Work; first: number; count: number; duplicates: number }[] = []
     const nowMs = Math.max(log.lastRecordedMs, this.parts.clock())
@@ -273,7 +290,7 @@ export class Sequencer implements LedgerAppender {
     }
     const fromIndex = log.tree.size
     if (events.length > 0) {
-      const sealed = events.map((event) => this.seal(event))
+      const sealed = events.map((recorded) => this.seal(recorded))
       const frontier = log.frontier.clone()
       const leaves = sealed.map(({ leaf }) => leaf)
       const hashes = leafHashes(leaves)
@@ -298,7 +315,7 @@ export class Sequencer implements LedgerAppender {
       log.frontier = frontier
       log.dedup.apply(segment.dedup)
       log.lastRecordedMs = nowMs
-      log.traffic ||= events.some((event) => event['source.id'] !== 'sealtrail')
+      log.traffic ||= events.some(({ event }) => event['source.id'] !== 'sealtrail')
       const committed = sealed.map(
         ({ event, leaf }, i): CommittedLeaf => ({
           logId: log.logId,
@@ -410,30 +427,41 @@ export class Sequencer implements LedgerAppender {
     }) as [string, ...string[]]
   }
 
-  private record(log: LogState, event: ObservedEvent, nowMs: number): RecordedEvent {
+  private record(log: LogState, observed: ObservedEvent, nowMs: number): Recorded {
+    const { fields, texts } = this.derived(log, observed)
     return {
-      ...event,
-      ...this.derived(log, event),
-      'event.id': this.nextId(nowMs),
-      'event.schema_version': 1,
-      'log.id': log.logId,
-      'time.recorded': timestampFromMs(nowMs),
+      event: {
+        ...observed,
+        ...fields,
+        'event.id': this.nextId(nowMs),
+        'event.schema_version': 1,
+        'log.id': log.logId,
+        'time.recorded': this.timestamp(nowMs),
+      },
+      texts,
     }
   }
 
   /** What has no canonical form is left to {@link seal}, which keeps the event as rejected. */
-  private derived(log: LogState, event: ObservedEvent): Partial<RecordedEvent> {
+  private derived(log: LogState, event: ObservedEvent): DerivedFields {
     try {
-      return derivedFields(event, this.parts.keyring.tokenKey(log.logId))
+      log.tokenKey ??= this.parts.keyring.tokenKey(log.logId)
+      return derivedFields(event, log.tokenKey)
     } catch {
-      return {}
+      return { fields: {}, texts: new Map() }
     }
   }
 
+  /** All events of a turn have the same one. */
+  private timestamp(nowMs: number): string {
+    if (this.newest.ms !== nowMs) this.newest = { ms: nowMs, text: timestampFromMs(nowMs) }
+    return this.newest.text
+  }
+
   /** An event that cannot be sealed does not spoil its batch: it is kept as rejected, with its bytes. */
-  private seal(event: RecordedEvent): SealedEvent {
+  private seal({ event, texts }: Recorded): SealedEvent {
     try {
-      return sealEvent(event, this.parts.keyring, this.randomPool)
+      return sealEvent(event, this.parts.keyring, this.randomPool, texts)
     } catch (error) {
       const code = isSealtrailError(error) ? error.code : 'INTERNAL'
       const numbering = numberingOf(event)
@@ -528,6 +556,7 @@ export class Sequencer implements LedgerAppender {
       frontier: new TreeFrontier(sha256),
       dedup: new DedupState(),
       positions: new Map(),
+      tokenKey: undefined,
       lastRecordedMs: 0,
       queue: [],
       running: undefined,
@@ -672,19 +701,6 @@ function recordedMsOf(leaf: Uint8Array): number {
 
 const hmacSha256 = (key: Uint8Array, data: Uint8Array): Uint8Array =>
   createHmac('sha256', key).update(data).digest()
-
-function pooled(random: (bytes: number) => Uint8Array): RandomPool {
-  let pool: Uint8Array = new Uint8Array(0)
-  let used = 0
-  return (bytes) => {
-    if (used + bytes > pool.length) {
-      pool = random(Math.max(16_384, bytes))
-      used = 0
-    }
-    used += bytes
-    return pool.subarray(used - bytes, used)
-  }
-}
 
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error))

@@ -37,12 +37,20 @@ export interface SealRequest {
 
 export function sealPayload(request: SealRequest): Uint8Array {
   const plain = encodePlain(request)
-  const header = headerOf(request.key.keyId)
-  const cipher = createCipheriv('aes-256-gcm', request.key.key, request.nonce)
-  cipher.setAAD(header)
-  const ciphertext = cipher.update(plain)
+  const { keyId, key } = request.key
+  const headerBytes = 2 + keyId.length
+  const bodyAt = headerBytes + nonceBytes
+  const sealed = Buffer.allocUnsafe(bodyAt + plain.length + tagBytes)
+  sealed[0] = version
+  sealed[1] = keyId.length
+  sealed.write(keyId, 2, 'latin1')
+  sealed.set(request.nonce, headerBytes)
+  const cipher = createCipheriv('aes-256-gcm', key, request.nonce)
+  cipher.setAAD(sealed.subarray(0, headerBytes))
+  sealed.set(cipher.update(plain), bodyAt)
   cipher.final()
-  return Buffer.concat([header, request.nonce, ciphertext, cipher.getAuthTag()])
+  sealed.set(cipher.getAuthTag(), bodyAt + plain.length)
+  return sealed
 }
 
 /**
@@ -83,11 +91,6 @@ function inflated(body: Buffer): Buffer {
   } catch (cause) {
     throw damaged('does not unpack', cause)
   }
-}
-
-function headerOf(keyId: string): Uint8Array {
-  const id = Buffer.from(keyId, 'ascii')
-  return Buffer.concat([Uint8Array.of(version, id.length), id])
 }
 
 /** Flag and body in one piece, so that it is encrypted by one call. */

@@ -18,6 +18,7 @@ export const maxJsonDepth = 64
  *   no JSON, and nesting beyond {@link maxJsonDepth}.
  */
 export function canonicalJson(value: JsonValue): string {
+  if (typeof value !== 'object') return write(value, 0)
   const ordered = inOrder(value, 0)
   if (ordered !== undefined) {
     const text = JSON.stringify(ordered)
@@ -107,8 +108,10 @@ function write(value: unknown, depth: number): string {
 }
 
 function writeString(text: string): string {
-  if (!text.isWellFormed()) throw refused('a lone surrogate')
-  return JSON.stringify(text)
+  const written = JSON.stringify(text)
+  // Lone surrogates are escaped, and what is well-formed never begins so; a backslash before `ud` is one too.
+  if (written.includes('\\ud') && !text.isWellFormed()) throw refused('a lone surrogate')
+  return written
 }
 
 function writeArray(items: readonly unknown[], depth: number): string {
