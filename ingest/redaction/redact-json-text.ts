@@ -1,13 +1,7 @@
+import type { NameJudgement } from './name-judgement.ts'
 import { redactNamedSecret } from './redact-named-secret.ts'
 import type { RedactionPass } from './redaction-pass.ts'
-import {
-  anyValueKeys,
-  jwkPrivateMembers,
-  pairNameKeys,
-  pairValueKeys,
-  secretFlagKind,
-  secretNameKind,
-} from './secret-names.ts'
+import { anyValueKeys, jwkPrivateMembers, pairNameKeys, pairValueKeys } from './secret-names.ts'
 
 interface Literal {
   readonly from: number
@@ -52,7 +46,8 @@ export function redactJsonText(
   redactString: (text: string) => string,
 ): string {
   const edits = new Map<number, { until: number; text: string }>()
-  const frames: Frame[] = [open(undefined, false)]
+  const { names } = pass
+  const frames: Frame[] = [open(undefined, false, names)]
   let at = 0
   while (at < text.length) {
     const frame = frames.at(-1)
@@ -64,7 +59,7 @@ export function redactJsonText(
       at = until
     } else if (char === 0x7b || char === 0x5b) {
       frame.flag = undefined
-      if (frames.length < maxDepth) frames.push(open(frame, char === 0x5b))
+      if (frames.length < maxDepth) frames.push(open(frame, char === 0x5b, names))
       at++
     } else if (char === 0x7d || char === 0x5d) {
       if (frames.length > 1) close(frames.pop())
@@ -88,11 +83,11 @@ export function redactJsonText(
       return
     }
     if (!frame.isArray && frame.key !== undefined) {
-      if (pairNameKeys.has(frame.key)) frame.named ??= secretNameKind(value)
-      if (frame.key === 'kty') frame.isJwk = true
+      if (pairNameKeys.has(frame.key)) frame.named ??= names.kindOf(value)
+      if (frame.key === 'kty') frame.isJwk = names.jsonWebKeys
     }
-    const kind = slotKind(frame) ?? (value.startsWith('-') ? undefined : frame.flag)
-    frame.flag = frame.isArray ? secretFlagKind(value) : undefined
+    const kind = slotKind(frame, names) ?? (value.startsWith('-') ? undefined : frame.flag)
+    frame.flag = frame.isArray ? names.flagKindOf(value) : undefined
     const redacted =
       kind === undefined ? redactString(value) : redactNamedSecret(value, kind, path, pass)
     if (redacted !== value) edit(from, until, redacted)
@@ -103,10 +98,15 @@ export function redactJsonText(
     numberToken.lastIndex = from
     const token = numberToken.exec(text)?.[0] ?? text.charAt(from)
     const until = from + token.length
-    const kind = slotKind(frame) ?? frame.flag
+    const kind = slotKind(frame, names) ?? frame.flag
     frame.flag = undefined
     if (kind !== undefined) edit(from, until, redactNamedSecret(token, kind, path, pass))
-    else remember(frame, { from, until, text: token })
+    else {
+      // A number can be that of a card, too.
+      const redacted = redactString(token)
+      if (redacted !== token) edit(from, until, redacted)
+      remember(frame, { from, until, text: redacted })
+    }
     return until
   }
 
@@ -127,8 +127,8 @@ export function redactJsonText(
   }
 }
 
-function open(parent: Frame | undefined, isArray: boolean): Frame {
-  const slot = parent === undefined ? undefined : slotKind(parent)
+function open(parent: Frame | undefined, isArray: boolean, names: NameJudgement): Frame {
+  const slot = parent === undefined ? undefined : slotKind(parent, names)
   const outer = parent === undefined ? [] : [...parent.outer]
   // Bounded: more than this many enclosing `value` keys are not followed.
   if (parent?.key !== undefined && pairValueKeys.has(parent.key) && outer.length < 4) {
@@ -148,10 +148,10 @@ function open(parent: Frame | undefined, isArray: boolean): Frame {
 }
 
 /** Kind of secret that the value at the current position is, by the names around it. */
-function slotKind(frame: Frame): string | undefined {
+function slotKind(frame: Frame, names: NameJudgement): string | undefined {
   if (frame.isArray) return frame.inherited
   if (frame.key === undefined) return undefined
-  const own = secretNameKind(frame.key)
+  const own = names.kindOf(frame.key)
   if (own !== undefined) return own
   return frame.inherited !== undefined && anyValueKeys.has(frame.key) ? frame.inherited : undefined
 }

@@ -9,18 +9,29 @@ export const maxScanLength = 4 * 1024 * 1024 + 64 * 1024
 /** JSON inside a string inside JSON ... is opened this deep; below it the text rules apply. */
 const maxJsonNesting = 8
 
-/** Replaces every secret in a text. JSON text stays JSON. Returns the same string when there is none. */
+/** Replaces every secret, and what the policy of the pass asks for, in a text. JSON text stays JSON. Returns the same string when there is none. */
 export function redactText(text: string, path: string, pass: RedactionPass, nesting = 0): string {
   if (text.length > maxScanLength) return pass.replace(path, 'oversize', text.slice(0, 1024))
-  if (!mayHoldSecret(text)) return text
+  const rules = rulesFor(text, pass)
+  if (rules.length === 0) return text
   // Text around JSON (a log line, a body that was cut) can hide secrets in escapes as well.
   if (nesting < maxJsonNesting && text.includes('"')) {
     const redacted = redactJsonText(text, path, pass, (inner) =>
       redactText(inner, path, pass, nesting + 1),
     )
-    return isJson(redacted) ? redacted : applyRules(redacted, path, pass)
+    return isJson(redacted) ? redacted : applyRules(rules, redacted, path, pass)
   }
-  return applyRules(text, path, pass)
+  return applyRules(rules, text, path, pass)
+}
+
+/** Rules that may find something in a text. What stands behind an escape is only seen once it is decoded. */
+function rulesFor(text: string, pass: RedactionPass): readonly SecretRule[] {
+  const personal =
+    pass.personalData.length === 0 || text.includes('\\u')
+      ? pass.personalData
+      : pass.personalData.filter((rule) => rule.when.test(text))
+  if (!mayHoldSecret(text)) return personal
+  return personal.length === 0 ? secretRules : [...secretRules, ...personal]
 }
 
 function isJson(text: string): boolean {
@@ -34,10 +45,15 @@ function isJson(text: string): boolean {
 }
 
 /** The text is handled in pieces, so that no rule reads a marker that an earlier rule, or a collector, has written. */
-function applyRules(text: string, path: string, pass: RedactionPass): string {
+function applyRules(
+  rules: readonly SecretRule[],
+  text: string,
+  path: string,
+  pass: RedactionPass,
+): string {
   let pieces = text.includes('[redacted:') ? text.split(markers) : [text]
   let changed = false
-  for (const rule of secretRules) {
+  for (const rule of rules) {
     if (!rule.when.test(text)) continue
     const next = pieces.flatMap((piece) =>
       isMarker(piece) ? piece : applyRule(rule, piece, path, pass),
