@@ -5,12 +5,12 @@ const minChanges = 0.5
 
 /**
  * True when a text holds a run of characters that looks random: at least 24 of a base64 alphabet, upper and lower case
- * and digits in no order, 4.2 bits of Shannon entropy a character. Hexadecimal digests, UUIDs, words and paths are
+ * and two digits in no order, 4.2 bits of Shannon entropy a character. Hexadecimal digests, UUIDs, words and paths are
  * below that. A hint for people: nothing is replaced because of it.
  */
 export function looksLikeKeyMaterial(text: string): boolean {
   for (const [run] of text.matchAll(candidate)) {
-    if (!/[a-z]/.test(run) || !/[A-Z]/.test(run) || !/\d/.test(run)) continue
+    if (!/[a-z]/.test(run) || !/[A-Z]/.test(run) || !/\d.*\d/.test(run)) continue
     const part = run.slice(0, 256)
     if (classChanges(part) >= minChanges && bitsPerChar(part) >= minBitsPerChar) return true
   }
