@@ -14,10 +14,16 @@ export interface BusPosition {
 export interface DedupRecord {
   readonly sourceId: string
   /** High-water mark of a numbered source: the last (epoch, seq) in this segment and the HMAC chain value after it. */
-  readonly mark?: { readonly epoch: string; readonly seq: number; readonly prev: string }
+  readonly mark?: {
+    readonly epoch: string
+    readonly seq: number
+    readonly prev: string
+    /** Ranges [from, until) of numbers below `seq` that never came: what comes late fills them. Absent when empty. */
+    readonly gaps?: readonly (readonly [number, number])[]
+  }
   /** HMAC(day key, request digest) of a request that is complete with this segment, hex. */
   readonly requests?: readonly string[]
-  /** HMAC(day key, source event id), hex. */
+  /** HMAC(day key, source event id), hex; then `:` and HMAC(day key, digest of the record), hex, where it has one. */
   readonly eventIds?: readonly string[]
 }
 

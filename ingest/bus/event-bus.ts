@@ -14,7 +14,7 @@ export interface PackedBatch {
   readonly requestCount: number
   /** Redacted, mapped or kept raw. At most 256, at most 512 KiB as JSON (one larger event travels alone). */
   readonly events: readonly ObservedEvent[]
-  /** SHA-256 (hex) of each record as sent, for numbered sources, or '' for one that has none; see schemas/source-chain.ts. */
+  /** SHA-256 (hex) of each record as sent, where it has a number or an id of its source, else ''; see schemas/source-chain.ts. */
   readonly sentDigests?: readonly string[]
 }
 

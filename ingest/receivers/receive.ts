@@ -44,7 +44,7 @@ export interface RecordProblem {
 export interface ReceivedRequest {
   /** Every record of the request, in order; one record may hold several events. */
   readonly events: readonly ObservedEvent[]
-  /** Digest of each event as its collector sent it; set when one of them is numbered. */
+  /** Digest of the record of each event as it was sent; set when one of them is numbered or has an id of its source. */
   readonly sentDigests: readonly string[] | undefined
   readonly records: number
   readonly mapped: number
@@ -84,8 +84,7 @@ export function receiveRecords(
   for (const [ordinal, record] of records.entries()) {
     const { disposition, made, problem } = receiveRecord(record, context)
     counts[disposition]++
-    const isNumbered = made.some((event) => event['source.seq'] !== undefined)
-    const digest = record.readable && isNumbered ? digestOf(record.value, context.digest) : ''
+    const digest = record.readable ? digestOf(record, made, context.digest) : ''
     for (const event of made) {
       events.push(event)
       digests.push(digest)
@@ -384,12 +383,20 @@ function occurredTime(value: unknown, nowMs: number, notes: string[]): Timestamp
   return latest
 }
 
-function digestOf(value: JsonValue, digest: Digest): string {
+/** Digest of a record whose number or id says whether it came before; '' for others. */
+function digestOf(
+  { value, text }: ReadableRecord,
+  made: readonly ObservedEvent[],
+  digest: Digest,
+): string {
+  const isNumbered = made.some((event) => event['source.seq'] !== undefined)
+  const isNamed = made.some((event) => event['source.event.id'] !== undefined)
+  if (!isNumbered && !isNamed) return ''
   try {
     return sentDigest(digest, value)
   } catch {
-    // No canonical form (a lone surrogate): the chain cannot be checked over this record.
-    return ''
+    // No canonical form (a lone surrogate): a chain cannot be checked over this record, its content be compared.
+    return isNumbered ? '' : hex(digest(Buffer.from(text)))
   }
 }
 

@@ -24,7 +24,7 @@ import {
   TreeFrontier,
 } from '../../schemas/tlog/merkle.ts'
 import type { Delivered, LostMessages, PackedBatch, PoisonMessage } from '../bus/event-bus.ts'
-import { type DedupDraft, DedupState, numberingOf } from './dedup.ts'
+import { type DedupDraft, DedupState, type EventIdDecision, numberingOf } from './dedup.ts'
 import { ReceiptBook } from './receipt-book.ts'
 import {
   type DerivedFields,
@@ -361,22 +361,21 @@ export class Sequencer implements LedgerAppender {
       `${batch.sourceId}\0request\0${batch.requestDigest}`,
       nowMs,
     )
-    const done = draft.committedOf(requestDigests)
+    const done = draft.committedOf(batch.sourceId, requestDigests)
     const events: ObservedEvent[] = []
     let duplicates = 0
     for (const [i, event] of batch.events.entries()) {
       const numbering = numberingOf(event)
       if (numbering === undefined) {
-        const eventId = event['source.event.id']
-        const known =
-          batch.firstOrdinal + i < done ||
-          (eventId !== undefined &&
-            !draft.acceptEventId(
-              batch.sourceId,
-              this.keyedDigests(log.logId, `${batch.sourceId}\0event\0${eventId}`, nowMs),
-            ))
-        if (known) duplicates++
-        else events.push({ ...event, 'source.numbering': 'receiver' })
+        const decision =
+          batch.firstOrdinal + i < done
+            ? 'duplicate'
+            : this.decideByEventId(log.logId, draft, batch, i, nowMs)
+        if (decision === 'duplicate') duplicates++
+        else {
+          const noted = decision === 'conflict' ? withNote(event, 'id.conflict') : event
+          events.push({ ...noted, 'source.numbering': 'receiver' })
+        }
         continue
       }
       const decision = draft.numbered(
@@ -390,15 +389,13 @@ export class Sequencer implements LedgerAppender {
         duplicates++
         continue
       }
+      if (decision.kind === 'late') {
+        events.push({ ...withNote(event, 'source.seq:late'), 'source.numbering': 'collector' })
+        continue
+      }
       if (decision.missing > 0) events.push(gapEvent(event, decision.missing))
-      const notes = decision.prevMatches
-        ? undefined
-        : [...(event['record.notes'] ?? []), 'source.prev:mismatch']
-      events.push({
-        ...event,
-        'source.numbering': 'collector',
-        ...(notes === undefined ? {} : { 'record.notes': notes.slice(-32) }),
-      })
+      const noted = decision.prevMatches ? event : withNote(event, 'source.prev:mismatch')
+      events.push({ ...noted, 'source.numbering': 'collector' })
     }
     draft.requestReached(
       batch.sourceId,
@@ -406,6 +403,26 @@ export class Sequencer implements LedgerAppender {
       Math.max(done, batch.firstOrdinal + batch.events.length),
     )
     return { events, duplicates }
+  }
+
+  private decideByEventId(
+    logId: string,
+    draft: DedupDraft,
+    batch: PackedBatch,
+    i: number,
+    nowMs: number,
+  ): EventIdDecision {
+    const eventId = batch.events[i]?.['source.event.id']
+    if (eventId === undefined) return 'accept'
+    const sent = batch.sentDigests?.[i]
+    return draft.eventId(
+      batch.sourceId,
+      this.keyedDigests(logId, `${batch.sourceId}\0event\0${eventId}`, nowMs),
+      (at) =>
+        sent === undefined || sent === ''
+          ? ''
+          : this.keyedDigest(logId, `${batch.sourceId}\0content\0${sent}`, nowMs - at * dayMs),
+    )
   }
 
   private chainAfter(batch: PackedBatch, i: number): string | undefined {
@@ -419,12 +436,14 @@ export class Sequencer implements LedgerAppender {
 
   /** Digest under today's key first, then under yesterday's. */
   private keyedDigests(logId: string, text: string, nowMs: number): [string, ...string[]] {
-    return [0, dayMs].map((ago) => {
-      return createHmac('sha256', this.parts.keyring.dedupKey(logId, dayOf(nowMs - ago)))
-        .update(text)
-        .digest('hex')
-        .slice(0, 32)
-    }) as [string, ...string[]]
+    return [this.keyedDigest(logId, text, nowMs), this.keyedDigest(logId, text, nowMs - dayMs)]
+  }
+
+  private keyedDigest(logId: string, text: string, atMs: number): string {
+    return createHmac('sha256', this.parts.keyring.dedupKey(logId, dayOf(atMs)))
+      .update(text)
+      .digest('hex')
+      .slice(0, 32)
   }
 
   private record(log: LogState, observed: ObservedEvent, nowMs: number): Recorded {
@@ -635,6 +654,10 @@ const dayMs = 86_400_000
 /** UTC. */
 function dayOf(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10)
+}
+
+function withNote(event: ObservedEvent, note: string): ObservedEvent {
+  return { ...event, 'record.notes': [...(event['record.notes'] ?? []), note].slice(-32) }
 }
 
 function gapEvent(next: ObservedEvent, missing: number): ObservedEvent {

@@ -3,7 +3,7 @@ import { concat, equal, fromHex, fromUtf8Strict, hex, utf8 } from '../../schemas
 import { SealtrailError } from '../../schemas/errors.ts'
 import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { decodeEntryBundle, encodeEntryBundle } from '../../schemas/tlog/tiles.ts'
-import type { Segment } from '../segment.ts'
+import type { DedupRecord, Segment } from '../segment.ts'
 
 /**
  * Segment format v1:
@@ -34,7 +34,12 @@ const Header = z.strictObject({
     z.strictObject({
       sourceId: z.string(),
       mark: z
-        .strictObject({ epoch: z.string(), seq: z.int().nonnegative(), prev: z.string() })
+        .strictObject({
+          epoch: z.string(),
+          seq: z.int().nonnegative(),
+          prev: z.string(),
+          gaps: z.array(z.tuple([index, index])).exactOptional(),
+        })
         .exactOptional(),
       requests: z.array(z.string()).exactOptional(),
       eventIds: z.array(z.string()).exactOptional(),
@@ -50,7 +55,7 @@ export function encodeSegment(segment: Segment): Uint8Array {
     positions: segment.positions.map((position) => ({ ...position })),
     dedup: segment.dedup.map((record) => ({
       sourceId: record.sourceId,
-      ...(record.mark === undefined ? {} : { mark: { ...record.mark } }),
+      ...(record.mark === undefined ? {} : { mark: encodeMark(record.mark) }),
       ...(record.requests === undefined ? {} : { requests: [...record.requests] }),
       ...(record.eventIds === undefined ? {} : { eventIds: [...record.eventIds] }),
     })),
@@ -59,6 +64,15 @@ export function encodeSegment(segment: Segment): Uint8Array {
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, json.length)
   return concat(magic, length, json, encodeEntryBundle(segment.leaves))
+}
+
+function encodeMark({ gaps, ...mark }: NonNullable<DedupRecord['mark']>) {
+  return {
+    ...mark,
+    ...(gaps === undefined
+      ? {}
+      : { gaps: gaps.map(([from, until]): [number, number] => [from, until]) }),
+  }
 }
 
 /** @throws SealtrailError `LEDGER_CORRUPT` */
