@@ -87,7 +87,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   const columnar = await startColumnarProcess({
     directory: paths.columnar,
     password: columnarPassword,
-    diskKey: columnarDiskKey(masterKey),
+    diskKey: await columnarDiskKey(keyring, masterKey, paths.columnar),
     memoryLimitBytes: configuration.columnarMemoryMib * 1024 * 1024,
     logger,
     onExit: (exit) => logger.error(exit, 'columnar store ended; it is started again'),

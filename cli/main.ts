@@ -230,6 +230,31 @@ The ledger is only read. The calls follow at the next start, when the detectors 
     await rebuildCommand(dataDirectoryOf(flags.data, process.env))
   })
 
+const masterKey = command(
+  'master-key',
+  'the key under which keyring and signing keys are encrypted',
+)
+masterKey
+  .command('rotate')
+  .description('put the data directory under a new master key; Sealtrail must be stopped')
+  .addOption(dataOption())
+  .option('--new-key-file <file>', 'file with the new key, made where there is none')
+  .addHelpText(
+    'after',
+    `
+Payloads stay as they are: their keys are in the keyring, which is rewritten as a whole. Wherever it is interrupted, the
+directory opens under exactly one of the two keys, and the next start, or the same command again, ends it. Where
+SEALTRAIL_MASTER_KEY_FILE names the present key, --new-key-file names the new one; else the key in the directory changes.
+
+Examples:
+  sealtrail master-key rotate
+  SEALTRAIL_MASTER_KEY_FILE=/run/keys/2026 sealtrail master-key rotate --new-key-file /run/keys/2027`,
+  )
+  .action(async (flags: DataFlag & { newKeyFile?: string }) => {
+    const { rotateMasterKeyCommand } = await import('./master-key-command.ts')
+    await rotateMasterKeyCommand(dataDirectoryOf(flags.data, process.env), flags.newKeyFile)
+  })
+
 command('vkey', 'print the verifier key of the log, to keep elsewhere')
   .addOption(dataOption())
   .option('--log <log>', 'of this log; default the log of events')

@@ -32,7 +32,7 @@ export async function rebuildCommand(data: string): Promise<void> {
     const columnar = await startColumnarProcess({
       directory: paths.columnar,
       password,
-      diskKey: columnarDiskKey(masterKey),
+      diskKey: await columnarDiskKey(keyring, masterKey, paths.columnar),
       memoryLimitBytes: 2 * 1024 ** 3,
       logger: pino({ level: 'silent' }),
     })

@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, rename } from 'node:fs/promises'
+import { type FileHandle, link, mkdir, open, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { SealtrailError } from '../schemas/errors.ts'
 
@@ -72,4 +72,53 @@ export async function replaceFile(
   }
   await files.rename(temporary, path)
   await files.syncDirectory(dirname(path))
+}
+
+/**
+ * Replaces a file that holds secrets, and overwrites what it held. A crash leaves the old file or the new one, and at
+ * most a copy of the old one at `<path>.old`, for {@link wipeFile} at the next start.
+ */
+export async function replaceSecretFile(
+  files: DurableFiles,
+  path: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const old = `${path}.old`
+  await wipeFile(files, old)
+  await link(path, old).catch((error: unknown) => {
+    if (!isMissing(error)) throw error
+  })
+  await replaceFile(files, path, bytes)
+  await wipeFile(files, old)
+}
+
+/**
+ * Overwrites a file with zeros, syncs it and removes it; nothing when it is not there. On media that write elsewhere
+ * than over the old bytes (flash, copy-on-write file systems, snapshots) old bytes may remain until the medium reuses
+ * them: there only a disk that is encrypted as a whole helps. A name of a file that has another name too is only removed.
+ */
+export async function wipeFile(files: DurableFiles, path: string): Promise<void> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (isMissing(error)) return undefined
+    throw error
+  })
+  if (found === undefined) return
+  if (found.nlink === 1) {
+    const handle = await files.open(path, 'r+', 0o600)
+    try {
+      const zeros = new Uint8Array(Math.min(found.size, 1024 * 1024))
+      for (let at = 0; at < found.size; at += zeros.length) {
+        await writeFully(files, handle, zeros.subarray(0, found.size - at), at)
+      }
+      await files.sync(handle)
+    } finally {
+      await handle.close()
+    }
+  }
+  await unlink(path)
+  await files.syncDirectory(dirname(path))
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

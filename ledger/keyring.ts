@@ -5,9 +5,8 @@
 export interface Keyring {
   /**
    * Key that seals the payloads of a subject on a day (UTC, `YYYY-MM-DD`): HKDF of the subject's root key. Synchronous
-   * and cached; a new subject's root key is only in memory until {@link sync}.
-   *
-   * @throws SealtrailError `KEY_DESTROYED` after {@link destroySubject}.
+   * and cached; a new subject's root key is only in memory until {@link sync}. After an erasure what arrives of the
+   * same subject is new data, and sealed under a new root key of another id: erasing is of what was stored.
    */
   sealingKey(logId: string, subjectId: string, day: string): SealingKey
   /** The key of that id; undefined when it was destroyed or never existed. */
@@ -26,12 +25,30 @@ export interface Keyring {
   /** Chain key of a numbered source, for checking `source.prev`. */
   sourceChainKey(sourceId: string): Uint8Array | undefined
   setSourceChainKey(sourceId: string, key: Uint8Array): Promise<void>
-  /** Destroys the root key of a subject; its id stays on the erased list, which a restore consults. */
-  destroySubject(logId: string, subjectId: string): Promise<void>
-  isErased(logId: string, subjectId: string): boolean
+  /** Id of the root key that seals a subject now: the part of {@link SealingKey.keyId} before the day. */
+  subjectKeyId(logId: string, subjectId: string): string
+  /**
+   * Destroys root keys by id; the ids stay on the erased list, which a restore consults. From the call on nothing is
+   * sealed under them or opened with them; their bytes are gone from the disk when it resolves. Idempotent.
+   */
+  destroyKeys(logId: string, rootKeyIds: readonly string[]): Promise<void>
+  /** Ids of all root keys that were destroyed, by log, in the order of their ids. */
+  erasedKeys(): readonly ErasedKey[]
   /** Whether the key of that id is gone on purpose; false for one that was lost, or never was. */
   wasDestroyed(logId: string, keyId: string): boolean
+  /**
+   * Key of a store that is encrypted as a whole and can be filled again from the ledger, e.g. `columnar-disk`. Made at
+   * first use, and durable when it resolves.
+   *
+   * @param inherited the key that the store has already, where it is older than this entry of the keyring
+   */
+  storeKey(name: string, inherited?: Uint8Array): Promise<Uint8Array>
   close(): Promise<void>
+}
+
+export interface ErasedKey {
+  readonly logId: string
+  readonly rootKeyId: string
 }
 
 export interface SealingKey {

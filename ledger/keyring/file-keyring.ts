@@ -1,6 +1,4 @@
 import {
-  createCipheriv,
-  createDecipheriv,
   createHmac,
   createPrivateKey,
   createPublicKey,
@@ -10,8 +8,6 @@ import {
 } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { type FileHandle, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { z } from 'zod'
 import { fromHex, hex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import {
@@ -19,39 +15,27 @@ import {
   makeDirectory,
   nodeFiles,
   replaceFile,
+  replaceSecretFile,
+  wipeFile,
   writeFully,
 } from '../durable-file.ts'
-import type { Keyring, SealingKey, TransportKey } from '../keyring.ts'
-
-/** One key, or that one is gone. Later ones win. */
-const Entry = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('subject'),
-    logId: z.string(),
-    id: z.string(),
-    key: z.string(),
-  }),
-  z.strictObject({ kind: z.literal('erased'), logId: z.string(), id: z.string() }),
-  z.strictObject({ kind: z.literal('token'), logId: z.string(), key: z.string() }),
-  z.strictObject({ kind: z.literal('dedup'), logId: z.string(), day: z.string(), key: z.string() }),
-  z.strictObject({
-    kind: z.literal('transport'),
-    logId: z.string(),
-    id: z.string(),
-    privateKey: z.string(),
-  }),
-  z.strictObject({ kind: z.literal('chain'), id: z.string(), key: z.string() }),
-])
-type Entry = z.infer<typeof Entry>
-/** A line of the file, before encryption: what one sync made durable. */
-const Line = z.union([z.array(Entry), Entry.transform((entry) => [entry])])
+import type { ErasedKey, Keyring, SealingKey, TransportKey } from '../keyring.ts'
+import {
+  decryptLines,
+  encryptAll,
+  encryptLine,
+  type KeyringEntry,
+  keyringFileKey,
+  keyringPath,
+  nameOf,
+} from './keyring-lines.ts'
 
 const maxCachedKeys = 100_000
 
 /**
  * Keyring in one file, encrypted under the master key: a line a sync, AES-256-GCM with the line number as additional
  * data, so that lines cannot be swapped. New keys are appended with one fdatasync for all; destroying keys rewrites
- * the file, so that their bytes are gone from it.
+ * the file and overwrites the old one, so that their bytes are gone, as far as the file system lets one overwrite.
  *
  * A last line that a power cut tore was never promised, and is cut: it does not end, or it holds the zeros that a
  * file system shows where it did not write. Any other line that does not authenticate is damage.
@@ -66,7 +50,7 @@ export async function openFileKeyring(
   readOnly = false,
 ): Promise<Keyring> {
   if (!readOnly) await makeDirectory(files, directory)
-  const keyring = new FileKeyring(join(directory, 'keyring'), masterKey, files)
+  const keyring = new FileKeyring(keyringPath(directory), masterKey, files)
   await keyring.load(readOnly)
   return keyring
 }
@@ -75,13 +59,14 @@ class FileKeyring implements Keyring {
   private readonly path: string
   private readonly files: DurableFiles
   private readonly fileKey: Uint8Array
-  private readonly masterKey: Uint8Array
-  private readonly entries = new Map<string, Entry>()
+  private namingKey: Uint8Array
+  private readonly entries = new Map<string, KeyringEntry>()
   private readonly derived = new Map<string, Uint8Array>()
+  /** Root keys in use, by log and subject. */
   private readonly subjectIds = new Map<string, string>()
   /** By log, in the order in which they were made. */
   private readonly transport = new Map<string, TransportKey[]>()
-  private pending: Entry[] = []
+  private pending: KeyringEntry[] = []
   private lines = 0
   private bytes = 0
   private handle: FileHandle | undefined
@@ -90,8 +75,8 @@ class FileKeyring implements Keyring {
   constructor(path: string, masterKey: Uint8Array, files: DurableFiles) {
     this.path = path
     this.files = files
-    this.masterKey = masterKey
-    this.fileKey = derive(masterKey, 'sealtrail/keyring-file/v1')
+    this.namingKey = masterKey
+    this.fileKey = keyringFileKey(masterKey)
   }
 
   async load(readOnly: boolean): Promise<void> {
@@ -100,19 +85,16 @@ class FileKeyring implements Keyring {
       await replaceFile(this.files, this.path, new Uint8Array())
     }
     const bytes = await readFile(this.path)
-    while (this.bytes < bytes.length) {
-      const newline = bytes.indexOf(0x0a, this.bytes)
-      const until = newline < 0 ? bytes.length : newline + 1
-      const line = bytes.subarray(this.bytes, until)
-      if (newline < 0 || (until === bytes.length && line.includes(0))) break
-      for (const entry of this.decrypt(line.toString('latin1').trimEnd(), this.lines)) {
-        this.apply(entry)
-      }
-      this.lines++
-      this.bytes = until
-    }
+    const { entries, lines, sizeBytes } = decryptLines(bytes, this.fileKey, this.path)
+    for (const entry of entries) this.apply(entry)
+    this.lines = lines
+    this.bytes = sizeBytes
     if (readOnly) return
+    // What a rewrite left behind that was cut off: keys that were destroyed since, or never used.
+    await wipeFile(this.files, `${this.path}.tmp`)
+    await wipeFile(this.files, `${this.path}.old`)
     this.handle = await this.files.open(this.path, 'r+', 0o600)
+    if (lines === 0) this.add({ kind: 'naming', key: hex(randomBytes(32)) })
     if (this.bytes === bytes.length) return
     // The rest of it must not stand behind the next line.
     await this.handle.truncate(this.bytes)
@@ -121,9 +103,6 @@ class FileKeyring implements Keyring {
 
   sealingKey(logId: string, subjectId: string, day: string): SealingKey {
     const id = this.subjectKeyId(logId, subjectId)
-    if (this.isErasedId(logId, id)) {
-      throw new SealtrailError('KEY_DESTROYED', 'the key of this subject was destroyed')
-    }
     const name = `subject/${logId}/${id}`
     if (!this.entries.has(name)) {
       this.add({ kind: 'subject', logId, id, key: hex(randomBytes(32)) })
@@ -202,21 +181,48 @@ class FileKeyring implements Keyring {
     await this.sync()
   }
 
-  async destroySubject(logId: string, subjectId: string): Promise<void> {
-    const id = this.subjectKeyId(logId, subjectId)
-    this.entries.delete(`subject/${logId}/${id}`)
-    this.entries.set(`erased/${logId}/${id}`, { kind: 'erased', logId, id })
-    this.pending = this.pending.filter((entry) => !(entry.kind === 'subject' && entry.id === id))
+  /** The payload names its subject by a keyed hash, so that ciphertexts do not say whose they are. */
+  subjectKeyId(logId: string, subjectId: string): string {
+    const name = `${logId}/${subjectId}`
+    const known = this.subjectIds.get(name)
+    if (known !== undefined) return known
+    let id = this.generation(name, 0)
+    for (let erased = 1; this.isErasedId(logId, id); erased++) id = this.generation(name, erased)
+    if (this.subjectIds.size >= maxCachedKeys) this.subjectIds.clear()
+    this.subjectIds.set(name, id)
+    return id
+  }
+
+  async destroyKeys(logId: string, rootKeyIds: readonly string[]): Promise<void> {
+    const live = rootKeyIds.filter((id) => !this.isErasedId(logId, id))
+    for (const id of live) {
+      this.entries.delete(`subject/${logId}/${id}`)
+      this.entries.set(`erased/${logId}/${id}`, { kind: 'erased', logId, id })
+    }
+    this.subjectIds.clear()
     this.derived.clear()
-    await this.rewrite()
+    await (live.length === 0 ? this.turn : this.rewrite())
+  }
+
+  erasedKeys(): readonly ErasedKey[] {
+    return [...this.entries.values()]
+      .flatMap((entry) =>
+        entry.kind === 'erased' ? [{ logId: entry.logId, rootKeyId: entry.id }] : [],
+      )
+      .sort((a, b) => (a.logId + a.rootKeyId < b.logId + b.rootKeyId ? -1 : 1))
   }
 
   wasDestroyed(logId: string, keyId: string): boolean {
     return this.isErasedId(logId, keyId.slice(0, keyId.indexOf('.')))
   }
 
-  isErased(logId: string, subjectId: string): boolean {
-    return this.isErasedId(logId, this.subjectKeyId(logId, subjectId))
+  async storeKey(name: string, inherited?: Uint8Array): Promise<Uint8Array> {
+    const entry = this.entries.get(`store/${name}`)
+    if (entry?.kind === 'store') return fromHex(entry.key)
+    const key = inherited ?? randomBytes(32)
+    this.add({ kind: 'store', name, key: hex(key) })
+    await this.sync()
+    return key
   }
 
   async close(): Promise<void> {
@@ -229,51 +235,32 @@ class FileKeyring implements Keyring {
     return this.entries.has(`erased/${logId}/${id}`)
   }
 
-  /** The payload names its subject by a keyed hash, so that ciphertexts do not say whose they are. */
-  private subjectKeyId(logId: string, subjectId: string): string {
-    const name = `${logId}/${subjectId}`
-    const known = this.subjectIds.get(name)
-    if (known !== undefined) return known
-    const id = createHmac('sha256', this.masterKey)
-      .update(`subject/${name}`)
+  /** Id of the root key of a subject after so many erasures. JSON holds no NUL, so that no two names are one. */
+  private generation(name: string, erasures: number): string {
+    return createHmac('sha256', this.namingKey)
+      .update(erasures === 0 ? `subject/${name}` : `subject/${name}\0${erasures}`)
       .digest('hex')
       .slice(0, 32)
-    if (this.subjectIds.size >= maxCachedKeys) this.subjectIds.clear()
-    this.subjectIds.set(name, id)
-    return id
   }
 
-  private add(entry: Entry): void {
+  private add(entry: KeyringEntry): void {
     this.apply(entry)
     this.pending.push(entry)
   }
 
-  private apply(entry: Entry): void {
-    switch (entry.kind) {
-      case 'subject':
-      case 'erased':
-        this.entries.set(`${entry.kind}/${entry.logId}/${entry.id}`, entry)
-        return
-      case 'transport':
-        this.entries.set(`transport/${entry.logId}/${entry.id}`, entry)
-        this.transport.set(entry.logId, [...this.transportKeys(entry.logId), transportKey(entry)])
-        return
-      case 'token':
-        this.entries.set(`token/${entry.logId}`, entry)
-        return
-      case 'dedup':
-        this.entries.set(`dedup/${entry.logId}/${entry.day}`, entry)
-        return
-      case 'chain':
-        this.entries.set(`chain/${entry.id}`, entry)
+  private apply(entry: KeyringEntry): void {
+    this.entries.set(nameOf(entry), entry)
+    if (entry.kind === 'transport') {
+      this.transport.set(entry.logId, [...this.transportKeys(entry.logId), transportKey(entry)])
     }
+    if (entry.kind === 'naming') this.namingKey = fromHex(entry.key)
   }
 
   private async flush(): Promise<void> {
     const batch = this.pending
     if (batch.length === 0) return
     this.pending = []
-    const bytes = Buffer.from(`${this.encrypt(batch, this.lines++)}\n`)
+    const bytes = Buffer.from(`${encryptLine(batch, this.lines++, this.fileKey)}\n`)
     if (this.handle === undefined)
       throw new SealtrailError('LEDGER_UNAVAILABLE', 'the keyring is closed')
     await writeFully(this.files, this.handle, bytes, this.bytes)
@@ -284,45 +271,14 @@ class FileKeyring implements Keyring {
   private rewrite(): Promise<void> {
     this.turn = this.turn.then(async () => {
       this.pending = []
-      this.lines = 0
-      const text = [...this.entries.values()]
-        .map((entry) => `${this.encrypt([entry], this.lines++)}\n`)
-        .join('')
-      const bytes = Buffer.from(text)
+      const bytes = encryptAll([...this.entries.values()], this.fileKey)
+      this.lines = this.entries.size
       await this.handle?.close()
-      await replaceFile(this.files, this.path, bytes)
+      await replaceSecretFile(this.files, this.path, bytes)
       this.handle = await this.files.open(this.path, 'r+', 0o600)
       this.bytes = bytes.length
     })
     return this.turn
-  }
-
-  private encrypt(entries: readonly Entry[], line: number): string {
-    const nonce = randomBytes(12)
-    const cipher = createCipheriv('aes-256-gcm', this.fileKey, nonce)
-    cipher.setAAD(Buffer.from(String(line)))
-    const body = Buffer.concat([cipher.update(JSON.stringify(entries)), cipher.final()])
-    return Buffer.concat([nonce, body, cipher.getAuthTag()]).toString('base64')
-  }
-
-  private decrypt(line: string, number: number): Entry[] {
-    try {
-      const bytes = Buffer.from(line, 'base64')
-      const decipher = createDecipheriv('aes-256-gcm', this.fileKey, bytes.subarray(0, 12))
-      decipher.setAAD(Buffer.from(String(number)))
-      decipher.setAuthTag(bytes.subarray(-16))
-      const body = Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
-      return Line.parse(JSON.parse(body.toString('utf8')))
-    } catch (cause) {
-      throw new SealtrailError(
-        'KEYRING_CORRUPT',
-        `line ${number} of ${this.path} does not authenticate`,
-        {
-          cause,
-          hint: 'Check that the master key is the one this keyring was made with.',
-        },
-      )
-    }
   }
 }
 

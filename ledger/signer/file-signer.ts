@@ -1,10 +1,7 @@
 import {
-  createCipheriv,
-  createDecipheriv,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
-  hkdfSync,
   type KeyObject,
   randomBytes,
   sign,
@@ -22,6 +19,7 @@ import { type DurableFiles, makeDirectory, nodeFiles, replaceFile } from '../dur
 import { checkLogId } from '../log-id.ts'
 import { sha256 } from '../sha256.ts'
 import type { Signer } from '../signer.ts'
+import { settleSigningKeys, unwrapSeed, wrapKeyOf, wrapSeed } from './signing-key-files.ts'
 
 const Signed = z.strictObject({
   size: z.int().nonnegative(),
@@ -43,6 +41,7 @@ export async function openFileSigner(
   files: DurableFiles = nodeFiles,
 ): Promise<Signer> {
   await makeDirectory(files, directory)
+  await settleSigningKeys(directory, masterKey, files)
   const path = join(directory, 'deployment')
   if (!existsSync(path)) {
     const keys = (await readdir(directory)).filter((name) => name.endsWith('.key'))
@@ -100,9 +99,7 @@ class FileSigner implements Signer {
     this.directory = directory
     this.deployment = deployment
     this.files = files
-    this.wrapKey = Buffer.from(
-      hkdfSync('sha256', masterKey, new Uint8Array(), 'sealtrail/signer/v1', 32),
-    )
+    this.wrapKey = wrapKeyOf(masterKey)
   }
 
   origin(logId: string): string {
@@ -193,11 +190,11 @@ class FileSigner implements Signer {
       await this.store(logId, 0, emptyRoot(sha256))
       const { privateKey } = generateKeyPairSync('ed25519')
       const seed = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32)
-      await replaceFile(this.files, path, this.wrap(logId, seed))
+      await replaceFile(this.files, path, wrapSeed(this.wrapKey, logId, seed))
     } else if (signed === undefined) {
       throw refused(logId, 'there is a signing key, and what it signed last is gone')
     }
-    const seed = this.unwrap(logId, await readFile(path))
+    const seed = unwrapSeed(this.wrapKey, logId, await readFile(path))
     const privateKey = createPrivateKey({
       key: Buffer.concat([pkcs8Prefix, seed]),
       format: 'der',
@@ -215,31 +212,6 @@ class FileSigner implements Signer {
   private store(logId: string, size: number, root: Uint8Array): Promise<void> {
     const state = Buffer.from(JSON.stringify({ size, root: hex(root) }))
     return replaceFile(this.files, join(this.directory, `${logId}.signed`), state)
-  }
-
-  private wrap(logId: string, seed: Uint8Array): Uint8Array {
-    const nonce = randomBytes(12)
-    const cipher = createCipheriv('aes-256-gcm', this.wrapKey, nonce)
-    cipher.setAAD(Buffer.from(logId))
-    return Buffer.concat([nonce, cipher.update(seed), cipher.final(), cipher.getAuthTag()])
-  }
-
-  private unwrap(logId: string, bytes: Uint8Array): Uint8Array {
-    try {
-      const decipher = createDecipheriv('aes-256-gcm', this.wrapKey, bytes.subarray(0, 12))
-      decipher.setAAD(Buffer.from(logId))
-      decipher.setAuthTag(bytes.subarray(-16))
-      return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
-    } catch (cause) {
-      throw new SealtrailError(
-        'KEYRING_CORRUPT',
-        `the signing key of ${logId} does not authenticate`,
-        {
-          cause,
-          hint: 'Check that the master key is the one this deployment was made with.',
-        },
-      )
-    }
   }
 }
 

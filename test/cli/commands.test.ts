@@ -28,6 +28,7 @@ describe('help', () => {
     'prove',
     'export',
     'rebuild',
+    'master-key rotate',
     'vkey',
     'demo',
   ]

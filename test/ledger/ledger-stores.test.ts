@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type DurableFiles, nodeFiles } from '../../ledger/durable-file.ts'
@@ -140,14 +140,17 @@ describe('the files of keys', () => {
         [fails]: () => Promise.reject(new Error('power cut')),
       })
       const before = keyOf(keyring, 'b')
-      await expect(keyring.destroySubject('main', 'a')).rejects.toThrow('power cut')
+      const id = keyring.subjectKeyId('main', 'a')
+      await expect(keyring.destroyKeys('main', [id])).rejects.toThrow('power cut')
       const again = await openFileKeyring(path, testMasterKey)
       expect(keyOf(again, 'b')).toBe(before)
-      await again.destroySubject('main', 'a')
+      await again.destroyKeys('main', [id])
       await again.close()
       const gone = await openFileKeyring(path, testMasterKey)
-      expect([gone.isErased('main', 'a'), keyOf(gone, 'b')]).toEqual([true, before])
+      expect(gone.wasDestroyed('main', `${id}.${day}`)).toBe(true)
+      expect(keyOf(gone, 'b')).toBe(before)
       await gone.close()
+      expect(readdirSync(path)).toEqual(['keyring'])
     }
   })
 

@@ -35,7 +35,8 @@ beforeAll(async () => {
     await ledger.sequencer.append('main', events)
     await ledger.sequencer.publishCheckpoints()
   }
-  await ledger.keyring.destroySubject('main', JSON.stringify(['sub', '', 'u-erased']))
+  const erased = ledger.keyring.subjectKeyId('main', JSON.stringify(['sub', '', 'u-erased']))
+  await ledger.keyring.destroyKeys('main', [erased])
   const matches = Array.from({ length: 360 }, (_, i) => i).filter((i) => i > 20 && i % 4 !== 3)
   large = await writeBundle(ledger, join(root, 'large'), matches)
   small = await writeBundle(ledger, join(root, 'small'), [33, 34, 37, 39, 40])

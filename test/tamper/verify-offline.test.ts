@@ -199,7 +199,9 @@ describe('sealtrail verify --offline', () => {
   test('names a payload whose key was lost; one that was destroyed is erased, and all is well', async () => {
     const directory = copy()
     const keyring = await openFileKeyring(join(directory, 'keyring'), testMasterKey)
-    await keyring.destroySubject('main', JSON.stringify(['sub', '', 'u-1']))
+    await keyring.destroyKeys('main', [
+      keyring.subjectKeyId('main', JSON.stringify(['sub', '', 'u-1'])),
+    ])
     await keyring.close()
     const erased = await verify(directory)
     expect(erased.stdout).toContain('OK  main: 30 leaves, 6 checkpoints, 0 payloads, 30 erased')
