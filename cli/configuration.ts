@@ -1,9 +1,11 @@
 import { accessSync, constants } from 'node:fs'
-import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
+import type { Reach } from '../analytics/api/reach.ts'
 import { checkLogId, systemLogId } from '../ledger/log-id.ts'
 import { SealtrailError } from '../schemas/errors.ts'
+import type { CertificateFiles } from './certificate-files.ts'
+import { readReach } from './network-reach.ts'
 import { systemErrorCode } from './system-error.ts'
 
 const port = integer(0, 65_535)
@@ -29,6 +31,12 @@ export const Environment = z.object({
   SEALTRAIL_HOST: z.string().min(1).default('127.0.0.1'),
   SEALTRAIL_PORT: port.default(3000),
   SEALTRAIL_OTLP_PORT: port.default(4318),
+  SEALTRAIL_TLS_CERT_FILE: file,
+  SEALTRAIL_TLS_KEY_FILE: file,
+  SEALTRAIL_TLS_CLIENT_CA_FILE: file,
+  SEALTRAIL_TRUSTED_PROXY: z.string().optional(),
+  SEALTRAIL_PUBLIC_URL: z.string().optional(),
+  SEALTRAIL_METRICS_TOKEN_FILE: file,
   SEALTRAIL_LOG: z
     .string()
     .superRefine((logId, context) => {
@@ -65,6 +73,12 @@ export interface Configuration {
   readonly host: string
   readonly port: number
   readonly otlpPort: number
+  /** Certificate of every listener; absent: plain HTTP. */
+  readonly tls: CertificateFiles | undefined
+  readonly reach: Reach
+  /** Others than this machine come here: by address or through a proxy. */
+  readonly exposed: boolean
+  readonly metricsTokenFile: string | undefined
   readonly logId: string
   readonly masterKeyFile: string | undefined
   readonly adminName: string | undefined
@@ -134,15 +148,14 @@ export function readConfiguration(
       hint: 'See sealtrail up --help.',
     })
   }
-  if (!isLoopback(env.SEALTRAIL_HOST)) {
-    throw new SealtrailError(
-      'LISTEN_REFUSED',
-      `SEALTRAIL_HOST: ${env.SEALTRAIL_HOST} is not a loopback address`,
-      {
-        hint: 'Listening wider needs TLS and roles, which this version does not have. Put a proxy that has them in front.',
-      },
-    )
-  }
+  const { tls, reach, exposed } = readReach({
+    host: env.SEALTRAIL_HOST,
+    certFile: env.SEALTRAIL_TLS_CERT_FILE,
+    keyFile: env.SEALTRAIL_TLS_KEY_FILE,
+    clientCaFile: env.SEALTRAIL_TLS_CLIENT_CA_FILE,
+    trustedProxy: env.SEALTRAIL_TRUSTED_PROXY,
+    publicUrl: env.SEALTRAIL_PUBLIC_URL,
+  })
   const dataDirectory = dataDirectoryOf(flags.data, given)
   // The kernel bounds the path of a socket: 108 bytes on Linux, 104 on macOS, and the end must fit too.
   if (Buffer.byteLength(join(dataDirectory, 'control.sock')) > 103) {
@@ -159,6 +172,10 @@ export function readConfiguration(
     host: env.SEALTRAIL_HOST,
     port: env.SEALTRAIL_PORT,
     otlpPort: env.SEALTRAIL_OTLP_PORT,
+    tls,
+    reach,
+    exposed,
+    metricsTokenFile: env.SEALTRAIL_METRICS_TOKEN_FILE,
     logId: env.SEALTRAIL_LOG,
     masterKeyFile: env.SEALTRAIL_MASTER_KEY_FILE,
     adminName: env.SEALTRAIL_ADMIN_NAME,
@@ -172,11 +189,6 @@ export function readConfiguration(
     alertsPerDay: env.SEALTRAIL_ALERTS_PER_DAY,
     columnarMemoryMib: env.SEALTRAIL_COLUMNAR_MEMORY_MIB,
   }
-}
-
-function isLoopback(host: string): boolean {
-  if (host === 'localhost' || host === '::1') return true
-  return isIP(host) === 4 && host.startsWith('127.')
 }
 
 function isEventLog(logId: string): boolean {

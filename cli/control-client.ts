@@ -10,7 +10,21 @@ import {
 } from '../schemas/errors.ts'
 
 /** Where a running Sealtrail listens, as `GET /control/status` on its control socket tells it. */
-export const ControlStatus = z.object({ origin: z.string(), otlpOrigin: z.string() })
+export const ControlStatus = z.object({
+  origin: z.string(),
+  otlpOrigin: z.string(),
+  /** Where people are sent to, where that is another address. */
+  publicOrigin: z.string().optional(),
+  /** What is in use on the listeners; `problem` says why newer files are not. */
+  certificate: z
+    .object({
+      subject: z.string(),
+      notAfter: z.string(),
+      sha256: z.string(),
+      problem: z.string().optional(),
+    })
+    .optional(),
+})
 export type ControlStatus = z.infer<typeof ControlStatus>
 
 /**

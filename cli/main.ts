@@ -57,7 +57,13 @@ Examples:
 Stop it with Ctrl-C or SIGTERM: what was acknowledged is on disk, and a second Ctrl-C does not wait.
 
 Environment, for unattended starts. Flags win over variables:
-  SEALTRAIL_HOST                   loopback address to listen on; default 127.0.0.1
+  SEALTRAIL_HOST                   address to listen on; default 127.0.0.1. Beyond loopback it needs an account and TLS
+  SEALTRAIL_TLS_CERT_FILE          certificate of every listener, PEM, then those of its authorities, with
+  SEALTRAIL_TLS_KEY_FILE           its key. Both are read again when they change, and at SIGHUP
+  SEALTRAIL_TLS_CLIENT_CA_FILE     authorities whose client certificates sources may show
+  SEALTRAIL_TRUSTED_PROXY          addresses of a proxy that has TLS, e.g. 127.0.0.1 or 10.0.0.0/28,192.0.2.7
+  SEALTRAIL_PUBLIC_URL             how people reach it, e.g. https://audit.example
+  SEALTRAIL_METRICS_TOKEN_FILE     token for /metrics from other machines, at least 16 characters
   SEALTRAIL_MASTER_KEY_FILE        file with 64 hex digits; else made in DIR/keyring/master.key
   SEALTRAIL_ADMIN_NAME             first admin, where there is none, with
   SEALTRAIL_ADMIN_PASSWORD_FILE    a file that holds the password, at least 12 characters
@@ -69,7 +75,8 @@ Environment, for unattended starts. Flags win over variables:
   SEALTRAIL_COLUMNAR_MEMORY_MIB    limit of the columnar store, MiB; default 2048
   SEALTRAIL_LOG_LEVEL              debug, info, warn, error or silent; default warn on a terminal, else info
 
-Health: GET /healthz (the process answers), /readyz (it takes events), /metrics (Prometheus), on the dashboard's port.`,
+Health: GET /healthz (the process answers), /readyz (it takes events), /metrics (Prometheus), on the dashboard's port. TLS, proxies and
+other machines: docs/tls.md.`,
   )
   .action(async (flags: DataFlag & { port?: string; otlpPort?: string; web: boolean }) => {
     const { upCommand } = await import('./up-command.ts')

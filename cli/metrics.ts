@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { ReceiverCounts } from '../ingest/receivers/receiver-deps.ts'
+import type { WatchedCertificates } from './certificate-files.ts'
 import type { Core } from './core.ts'
 import { version } from './version.ts'
 
@@ -29,7 +30,7 @@ export class Metrics {
     registers: [this.registry],
   })
 
-  constructor(core: Core) {
+  constructor(core: Core, certificates?: WatchedCertificates) {
     collectDefaultMetrics({ register: this.registry })
     new Gauge({
       name: 'sealtrail_build_info',
@@ -37,6 +38,7 @@ export class Metrics {
       labelNames: ['version'],
       registers: [this.registry],
     }).set({ version }, 1)
+    if (certificates !== undefined) this.certificates(certificates)
     const logIds = [core.api.logId, '_system']
     const gauges = [
       [
@@ -90,6 +92,27 @@ export class Metrics {
       registers: [this.registry],
       collect() {
         this.set(core.api.columnarState() === 'ready' ? 1 : 0)
+      },
+    })
+  }
+
+  private certificates(watched: WatchedCertificates): void {
+    new Gauge({
+      name: 'sealtrail_certificate_expiry_timestamp_seconds',
+      help: 'When the certificate in use ends, Unix time',
+      labelNames: ['certificate'],
+      registers: [this.registry],
+      collect() {
+        this.set({ certificate: 'listeners' }, Math.floor(watched.current.notAfterMs / 1000))
+      },
+    })
+    new Gauge({
+      name: 'sealtrail_certificate_reload_failed',
+      help: '1 while the certificate files hold something that cannot be used, and the former ones stay in use, else 0',
+      labelNames: ['certificate'],
+      registers: [this.registry],
+      collect() {
+        this.set({ certificate: 'listeners' }, watched.problem === undefined ? 0 : 1)
       },
     })
   }

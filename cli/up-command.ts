@@ -1,8 +1,10 @@
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { resolve } from 'node:path'
 import { type Logger, pino } from 'pino'
 import { dataPaths } from '../ledger/data-directory.ts'
 import { SealtrailError } from '../schemas/errors.ts'
+import { type Certificates, WatchedCertificates } from './certificate-files.ts'
 import { type Configuration, type ConfigurationFlags, readConfiguration } from './configuration.ts'
 import { type Core, openCore } from './core.ts'
 import { lockDirectory } from './existing-directory.ts'
@@ -45,10 +47,14 @@ export async function upCommand(flags: UpFlags): Promise<number> {
     say('Stopped while it started.')
     return signalExitCodes[running]
   }
-  const { core, listeners, web } = running
+  const { core, listeners, web, certificates } = running
+  // Where a terminal is closed, SIGHUP means what it always did.
+  if (certificates !== undefined && !process.stdout.isTTY)
+    process.on('SIGHUP', () => void certificates.reload())
   const failure = await Promise.race([core.failed, signal])
   if (failure instanceof Error) logger.fatal({ err: failure }, 'stopping: the ledger cannot go on')
   else say('Stopping …')
+  certificates?.close()
   await listeners.close()
   await web?.stop()
   await core.stop()
@@ -59,6 +65,7 @@ interface Running {
   readonly core: Core
   readonly listeners: Listeners
   readonly web: WebProcess | undefined
+  readonly certificates: WatchedCertificates | undefined
 }
 
 async function start(
@@ -69,6 +76,11 @@ async function start(
   // First, because all the rest takes long.
   await checkPort(configuration.host, configuration.port, '--port')
   await checkPort(configuration.host, configuration.otlpPort, '--otlp-port')
+  const metricsToken = await readMetricsToken(configuration.metricsTokenFile)
+  let listeners: Listeners | undefined
+  const certificates = await watchCertificates(configuration, logger, (renewed) =>
+    listeners?.useCertificates(renewed),
+  )
   if (withWeb && dashboardIsStale()) {
     say('Building the dashboard, once (about half a minute) …')
     await buildDashboard()
@@ -91,9 +103,16 @@ async function start(
   ])
   progress.done()
   const { controlSocket } = dataPaths(configuration.dataDirectory)
-  let listeners: Listeners
   try {
-    listeners = await openListeners({ core, configuration, controlSocket, webPort: web?.port })
+    refuseWithoutAdmin(core, configuration)
+    listeners = await openListeners({
+      core,
+      configuration,
+      controlSocket,
+      webPort: web?.port,
+      certificates,
+      metricsToken,
+    })
   } catch (error) {
     await web?.stop()
     await core.stop()
@@ -102,7 +121,7 @@ async function start(
   const { control } = core
   say(
     welcomeText({
-      origin: listeners.origin,
+      origin: configuration.reach.publicOrigin ?? listeners.origin,
       otlpOrigin: listeners.otlpOrigin,
       dataDirectory: configuration.dataDirectory,
       isDefaultDirectory: configuration.dataDirectory === resolve('.sealtrail'),
@@ -110,7 +129,78 @@ async function start(
       withWeb,
     }),
   )
-  return { core, listeners, web }
+  return { core, listeners, web, certificates }
+}
+
+/** @throws SealtrailError `CONFIG_INVALID` when the files are not good now; later they only replace good ones */
+async function watchCertificates(
+  { tls }: Configuration,
+  logger: Logger,
+  onReloaded: (renewed: Certificates) => void,
+): Promise<WatchedCertificates | undefined> {
+  if (tls === undefined) return undefined
+  const watched = await WatchedCertificates.open(
+    tls,
+    {
+      onReloaded: (renewed) => {
+        logger.info(datesOf(renewed), 'certificate renewed')
+        onReloaded(renewed)
+      },
+      onRefused: ({ message, hint }) =>
+        logger.error(
+          { problem: message, hint, ...datesOf(watched.current) },
+          'new certificate files are not used; the former certificate stays',
+        ),
+    },
+    { clock: Date.now },
+  )
+  const { notAfterMs, notBeforeMs } = watched.current
+  if (notAfterMs <= Date.now() || notBeforeMs > Date.now())
+    logger.error(
+      datesOf(watched.current),
+      'the certificate is not in force: clients will refuse it',
+    )
+  else if (notAfterMs - Date.now() < expiryWarningMs)
+    logger.warn(datesOf(watched.current), 'the certificate ends soon')
+  return watched
+}
+
+const expiryWarningMs = 14 * 24 * 60 * 60_000
+
+function datesOf({ subject, notBeforeMs, notAfterMs }: Certificates) {
+  return {
+    subject,
+    notBefore: new Date(notBeforeMs).toISOString(),
+    notAfter: new Date(notAfterMs).toISOString(),
+  }
+}
+
+/**
+ * Who opens the one-time link first is the admin, so nobody else may come before there is one.
+ *
+ * @throws SealtrailError `LISTEN_REFUSED`
+ */
+function refuseWithoutAdmin({ control }: Core, { exposed }: Configuration): void {
+  if (!exposed || !control.needsSetup()) return
+  throw new SealtrailError(
+    'LISTEN_REFUSED',
+    'there is no account yet, and others than this machine could come here',
+    {
+      hint: 'Give the first admin with SEALTRAIL_ADMIN_NAME and SEALTRAIL_ADMIN_PASSWORD_FILE, or start once without SEALTRAIL_HOST and SEALTRAIL_TRUSTED_PROXY and make the account there.',
+    },
+  )
+}
+
+/** @throws SealtrailError `CONFIG_INVALID` */
+async function readMetricsToken(path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined
+  const token = (await readFile(path, 'utf8')).trim()
+  if (token.length >= 16) return token
+  throw new SealtrailError(
+    'CONFIG_INVALID',
+    'SEALTRAIL_METRICS_TOKEN_FILE: the token has less than 16 characters',
+    { hint: 'Make one: openssl rand -hex 32' },
+  )
 }
 
 /** @throws SealtrailError `PORT_IN_USE`, `CONFIG_INVALID` */

@@ -11,6 +11,10 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Answered without a session: login, setup, and what says nothing about this deployment. */
     readonly public?: boolean
+    /** Answered under any Host: probes ask by address. Says nothing about what is recorded. */
+    readonly anyHost?: boolean
+    /** Answered to programs and people on this machine only, not through a proxy. */
+    readonly thisMachineOnly?: boolean
     /** What is answered, where it is no single JSON document. */
     readonly answers?: {
       readonly type: string

@@ -1,10 +1,12 @@
 import type { FastifyRequest } from 'fastify'
 import { SealtrailError } from '../../schemas/errors.ts'
+import type { Reach } from './reach.ts'
 
 /**
  * Refuses what a foreign web page could make a browser send.
  *
- * - DNS rebinding: the Host must be one that this process serves (loopback names while it listens on loopback).
+ * - DNS rebinding: the Host must be one that this process serves (loopback names, the
+ *   address it listens on, and the public one).
  * - CSRF: whatever changes state needs `Sec-Fetch-Site: same-origin` or an exact Origin where a cookie or a browser's
  *   header comes along; each browser sends one of the two with it. Other programs send neither, and no cookie.
  * - Reading: a link from elsewhere may open a page, but what the API answers is on the record, so only our own pages and
@@ -12,24 +14,23 @@ import { SealtrailError } from '../../schemas/errors.ts'
  *
  * @throws SealtrailError `CROSS_ORIGIN_REFUSED`
  */
-export function checkRequestOrigin(
-  request: FastifyRequest,
-  allowedHosts: ReadonlySet<string>,
-): void {
-  const host = hostNameOf(request.headers.host)
-  if (host === undefined || !allowedHosts.has(host)) {
+export function checkRequestOrigin(request: FastifyRequest, { hosts, publicOrigin }: Reach): void {
+  const host = hostNameOf(request.host)
+  if (host === undefined || !hosts.has(host)) {
     throw new SealtrailError(
       'CROSS_ORIGIN_REFUSED',
       'the Host header names no address of this server',
       {
-        hint: `Use one of: ${[...allowedHosts].join(', ')}.`,
+        hint: `Use one of: ${[...hosts].join(', ')}; another name is set with SEALTRAIL_PUBLIC_URL.`,
       },
     )
   }
   const site = request.headers['sec-fetch-site']
   const origin = request.headers.origin
   const sameOrigin =
-    site === 'same-origin' || (origin !== undefined && origin === `http://${request.headers.host}`)
+    site === 'same-origin' ||
+    (origin !== undefined &&
+      (origin === `${request.protocol}://${request.host}` || origin === publicOrigin))
   if (sameOrigin) return
   const fromBrowser = site !== undefined || origin !== undefined
   if (request.method === 'GET' || request.method === 'HEAD') {
@@ -45,8 +46,7 @@ export function isApi(url: string): boolean {
   return url.startsWith('/api/') || url.startsWith('/tlog/')
 }
 
-function hostNameOf(header: string | undefined): string | undefined {
-  if (header === undefined) return undefined
+function hostNameOf(header: string): string | undefined {
   const match = /^(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d{1,5})?$/i.exec(header)
   return match?.[1]?.toLowerCase()
 }

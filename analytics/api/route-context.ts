@@ -22,6 +22,8 @@ export interface RouteContext extends ApiContext {
   readonly throttle: LoginThrottle
   readonly heavyWork: HeavyWork
   readonly exports: ExportShelf
+  /** People come by https: a cookie is never sent otherwise. */
+  readonly secureCookies: boolean
 }
 
 export type TypedApp = ReturnType<typeof withTypes>

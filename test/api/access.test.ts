@@ -67,7 +67,13 @@ function context(): ApiContext {
 
 let app: Awaited<ReturnType<typeof createApi>>
 beforeAll(async () => {
-  app = await createApi(context(), 'network', new Set(['localhost']))
+  const reach = {
+    hosts: new Set(['localhost']),
+    publicOrigin: undefined,
+    isTrustedProxy: () => false,
+    https: false,
+  }
+  app = await createApi(context(), { kind: 'network', reach })
   await app.ready()
 })
 afterAll(() => app.close())

@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { dataDirectoryOf, readConfiguration } from '../../cli/configuration.ts'
 
 let folder: string
+/** Names in the folder: whether they hold certificates is not asked here. */
+const tlsFiles = { SEALTRAIL_TLS_CERT_FILE: 'password', SEALTRAIL_TLS_KEY_FILE: 'password' }
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'sealtrail-config-'))
   writeFileSync(join(folder, 'password'), 'correct horse battery')
@@ -20,6 +22,15 @@ describe('the configuration', () => {
         host: '127.0.0.1',
         port: 3000,
         otlpPort: 4318,
+        tls: undefined,
+        reach: {
+          hosts: new Set(['localhost', '127.0.0.1', '[::1]']),
+          publicOrigin: undefined,
+          isTrustedProxy: expect.any(Function),
+          https: false,
+        },
+        exposed: false,
+        metricsTokenFile: undefined,
         logId: 'main',
         masterKeyFile: undefined,
         adminName: undefined,
@@ -93,13 +104,13 @@ describe('the configuration', () => {
   })
 
   test.each(['0.0.0.0', '::', '192.168.1.2', 'example.com', '127.0.0.1.example.com'])(
-    'listening on %s is refused with a sentence',
+    'listening on %s without TLS or a proxy is refused with a sentence',
     (host) => {
       expect(() => readConfiguration({}, { SEALTRAIL_HOST: host })).toThrow(
         expect.objectContaining({
           code: 'LISTEN_REFUSED',
           message: expect.stringContaining(host),
-          hint: expect.stringContaining('TLS'),
+          hint: expect.stringMatching(/SEALTRAIL_TLS_CERT_FILE.*SEALTRAIL_TRUSTED_PROXY/),
         }),
       )
     },
@@ -107,5 +118,76 @@ describe('the configuration', () => {
 
   test.each(['127.0.0.1', '127.8.0.1', '::1', 'localhost'])('%s is this machine', (host) => {
     expect(readConfiguration({}, { SEALTRAIL_HOST: host }).host).toBe(host)
+  })
+
+  describe('who can come', () => {
+    const cert = () => ({
+      SEALTRAIL_TLS_CERT_FILE: join(folder, 'password'),
+      SEALTRAIL_TLS_KEY_FILE: join(folder, 'password'),
+    })
+    const reachOf = (environment: Record<string, string>) => readConfiguration({}, environment)
+
+    test('others than this machine come over TLS, under the names that are said', () => {
+      const wide = reachOf({
+        ...cert(),
+        SEALTRAIL_HOST: '0.0.0.0',
+        SEALTRAIL_PUBLIC_URL: 'https://Audit.example:8443',
+      })
+      expect(wide).toMatchObject({
+        exposed: true,
+        tls: { certFile: join(folder, 'password'), caFile: undefined },
+        reach: { publicOrigin: 'https://audit.example:8443', https: true },
+      })
+      expect([...wide.reach.hosts]).toEqual(['localhost', '127.0.0.1', '[::1]', 'audit.example'])
+      const one = reachOf({ ...cert(), SEALTRAIL_HOST: 'FD00::1' })
+      expect([...one.reach.hosts]).toContain('[fd00::1]')
+    })
+
+    test('TLS on loopback is nobody else', () => {
+      expect(reachOf(cert())).toMatchObject({ exposed: false, reach: { https: true } })
+    })
+
+    test('a proxy is believed by its address, in every form of it, and nobody else', () => {
+      const { reach, exposed } = reachOf({
+        SEALTRAIL_TRUSTED_PROXY: '10.1.0.0/16, 192.0.2.7,fd00::/8',
+        SEALTRAIL_PUBLIC_URL: 'https://audit.example',
+      })
+      expect({ exposed, https: reach.https }).toEqual({ exposed: true, https: true })
+      for (const address of ['10.1.255.1', '::ffff:10.1.0.1', '192.0.2.7', 'fd00::5'])
+        expect([address, reach.isTrustedProxy(address)]).toEqual([address, true])
+      for (const address of ['10.2.0.1', '127.0.0.1', '192.0.2.8', '2001:db8::1', ''])
+        expect([address, reach.isTrustedProxy(address)]).toEqual([address, false])
+    })
+
+    test.each<[Record<string, string>, string, RegExp]>([
+      [{ SEALTRAIL_TLS_KEY_FILE: 'password' }, 'CONFIG_INVALID', /go together/],
+      [{ SEALTRAIL_TLS_CLIENT_CA_FILE: 'password' }, 'CONFIG_INVALID', /needs SEALTRAIL_TLS_CERT/],
+      [{ ...tlsFiles, SEALTRAIL_HOST: '::' }, 'LISTEN_REFUSED', /every address, and no name/],
+      [{ SEALTRAIL_TRUSTED_PROXY: 'proxy' }, 'CONFIG_INVALID', /"proxy" is neither an address/],
+      [{ SEALTRAIL_TRUSTED_PROXY: '10.0.0.0/33' }, 'CONFIG_INVALID', /neither an address/],
+      [{ SEALTRAIL_TRUSTED_PROXY: '0.0.0.0/0' }, 'CONFIG_INVALID', /\/0 is everybody/],
+      [{ SEALTRAIL_PUBLIC_URL: 'audit.example' }, 'CONFIG_INVALID', /is not the address of a serv/],
+      [{ SEALTRAIL_PUBLIC_URL: 'https://a.example/x' }, 'CONFIG_INVALID', /is not the address/],
+      [{ SEALTRAIL_PUBLIC_URL: 'https://u@a.example' }, 'CONFIG_INVALID', /is not the address/],
+      [
+        { SEALTRAIL_PUBLIC_URL: 'https://a.example' },
+        'CONFIG_INVALID',
+        /only this machine reaches/,
+      ],
+      [{ SEALTRAIL_PUBLIC_URL: 'https://localhost' }, 'CONFIG_INVALID', /nothing here speaks TLS/],
+      [
+        { SEALTRAIL_TRUSTED_PROXY: '127.0.0.1', SEALTRAIL_PUBLIC_URL: 'http://a.example' },
+        'CONFIG_INVALID',
+        /must begin with https/,
+      ],
+    ])('%o is refused', (environment, code, message) => {
+      const files = Object.entries(environment).map(([name, value]) => [
+        name,
+        name.endsWith('_FILE') ? join(folder, value) : value,
+      ])
+      expect(() => readConfiguration({}, Object.fromEntries(files))).toThrow(
+        expect.objectContaining({ code, message: expect.stringMatching(message) }),
+      )
+    })
   })
 })

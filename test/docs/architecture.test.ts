@@ -9,6 +9,7 @@ const pages = [
   'ARCHITECTURE.md',
   'docs/format.md',
   'docs/errors.md',
+  'docs/tls.md',
   ...readdirSync(join(root, 'docs/decisions')).map((name) => `docs/decisions/${name}`),
 ]
 const folders = 'schemas|ledger|ingest|analytics|web|cli|demo|test|docs|scripts|bin|bench'

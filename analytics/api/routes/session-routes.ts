@@ -24,7 +24,10 @@ export function sessionRoutes(app: TypedApp, context: RouteContext): void {
 
   app.post(
     '/api/v1/setup',
-    { schema: { body: SetupRequest, response: { 200: Me } }, config: { public: true } },
+    {
+      schema: { body: SetupRequest, response: { 200: Me } },
+      config: { public: true, thisMachineOnly: true },
+    },
     async (request, reply) => {
       const attempt = beginTry(context, reply, `setup from ${request.ip}`)
       const user = await context.control.completeSetup(request.body.token, {
@@ -89,8 +92,7 @@ function signIn(
     path: '/',
     httpOnly: true,
     sameSite: 'lax',
-    // Loopback only so far: a Secure cookie would not be sent over plain http everywhere.
-    secure: false,
+    secure: context.secureCookies,
   })
   return { user: { id: user.id, name: user.name, role: user.role }, logId: context.logId }
 }
