@@ -16,6 +16,7 @@ import { Reconciler } from '../analytics/store/reconciler.ts'
 import type { BusConsumer, EventBus } from '../ingest/bus/event-bus.ts'
 import { openInProcessBus } from '../ingest/bus/in-process-bus.ts'
 import type { ReceiverDeps } from '../ingest/receivers/receiver-deps.ts'
+import { createRedactor } from '../ingest/redaction/redactor.ts'
 import { Sequencer } from '../ingest/sequencer/sequencer.ts'
 import type { CommittedSegment } from '../ledger/committed.ts'
 import { Control } from '../ledger/control/control.ts'
@@ -201,6 +202,8 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       bus: async () => ({ kind: bus.durable ? 'kafka' : 'in process', lag: await bus.lag() }),
       publishCheckpoints: () => sequencer.publishCheckpoints(),
       verify,
+      inspectRedaction: (event, policy) =>
+        createRedactor({ policy }).inspectEvent(event).redactions,
       exportDirectory: paths.exports,
     },
     receivers: {
@@ -209,6 +212,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       waitForReceipt: (position, timeoutMs) => sequencer.waitForReceipt(position, timeoutMs),
       committed: (sourceId, logId) => sequencer.committedMark(logId, sourceId),
       tokenKey: (logId) => keyring.tokenKey(logId),
+      redactionPolicy: (sourceId, logId) => control.redactionPolicy(sourceId, logId),
       clock,
     },
     async stop() {

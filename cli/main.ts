@@ -222,6 +222,68 @@ Examples:
     await exportCommand(flags, clientOf(flags))
   })
 
+const redaction = command('redaction', 'say what is replaced in records beside credentials')
+const ofSource = () =>
+  new Option('--source <id>', 'of this source; default all without a policy of their own').default(
+    'default',
+    'all sources without a policy of their own',
+  )
+redaction
+  .command('show')
+  .description('print the policy in force as JSON')
+  .addOption(ofSource())
+  .addOption(dataOption())
+  .action(async (flags: DataFlag & { source: string }) => {
+    const { showRedactionPolicy } = await import('./redaction-command.ts')
+    await showRedactionPolicy(flags.source, clientOf(flags))
+  })
+redaction
+  .command('set [policy-file]')
+  .description('set a policy, or take it away with --remove')
+  .addOption(ofSource())
+  .option('--remove', 'take the policy away')
+  .addOption(dataOption())
+  .addHelpText(
+    'after',
+    `
+A policy is JSON: {"personalData": ["card", "email"], "paths": [{"path": "/gen_ai.tool.call.arguments/**/name",
+"action": "hash"}], "entropyHints": false}. It holds for what is received from then on; the ledger is never rewritten.
+Kinds, paths and actions are explained in docs/redaction.md.
+
+Example:
+  sealtrail redaction show > policy.json
+  sealtrail redaction preview policy.json
+  sealtrail redaction set policy.json`,
+  )
+  .action(
+    async (
+      file: string | undefined,
+      flags: DataFlag & { source: string; remove?: boolean },
+      self: Command,
+    ) => {
+      if ((file === undefined) !== (flags.remove === true)) {
+        self.error('error: give either a policy file or --remove')
+      }
+      const { setRedactionPolicy } = await import('./redaction-command.ts')
+      await setRedactionPolicy(flags.source, file, clientOf(flags))
+    },
+  )
+redaction
+  .command('preview [policy-file]')
+  .description(
+    'what a policy, or the one in force, would replace in stored events; changes nothing',
+  )
+  .addOption(ofSource())
+  .option('--events <count>', 'newest events to look at, at most 1000', wholeNumber, 200)
+  .addOption(dataOption())
+  .action(
+    async (file: string | undefined, flags: DataFlag & { source: string; events: number }) => {
+      const { previewRedactionPolicy } = await import('./redaction-command.ts')
+      const { source, events } = flags
+      await previewRedactionPolicy(source, { file, events }, clientOf(flags))
+    },
+  )
+
 command(
   'rebuild',
   'drop the columnar store and fill it again from the ledger; Sealtrail must be stopped',

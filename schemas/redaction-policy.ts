@@ -35,16 +35,13 @@ export type PathAction = (typeof pathActions)[number]
  * `path` is a JSON pointer (RFC 6901) into an event, in which a segment may be `*` (any one) or two asterisks (any
  * number of segments). A path into `raw.record` goes on in the JSON that the record is.
  */
-export interface PathRule {
-  readonly path: string
-  readonly action: PathAction
-}
+export type PathRule = { readonly path: string; readonly action: PathAction }
 
 /**
  * What is replaced in the records of a source, beside credentials, which always are. The first rule whose path matches
  * decides.
  */
-export interface RedactionPolicy {
+export type RedactionPolicy = {
   readonly personalData: readonly PersonalDataKind[]
   readonly paths: readonly PathRule[]
   /** Puts text that looks random on the manifest of the event as a hint. The text is kept. */
@@ -59,4 +56,25 @@ export const defaultRedactionPolicy: RedactionPolicy = {
   personalData: ['card'],
   paths: [],
   entropyHints: false,
+}
+
+/** Whether a value has the shape of a policy. For readers without the schema, of what a receiver has checked. */
+export function isRedactionPolicy(value: unknown): value is RedactionPolicy {
+  if (typeof value !== 'object' || value === null) return false
+  if (!('personalData' in value && 'paths' in value && 'entropyHints' in value)) return false
+  const { personalData, paths, entropyHints } = value
+  return (
+    Array.isArray(personalData) &&
+    personalData.every((kind) => typeof kind === 'string') &&
+    Array.isArray(paths) &&
+    paths.every(isPathRule) &&
+    typeof entropyHints === 'boolean'
+  )
+}
+
+function isPathRule(value: unknown): value is PathRule {
+  if (typeof value !== 'object' || value === null) return false
+  if (!('path' in value && 'action' in value) || typeof value.path !== 'string') return false
+  const { action } = value
+  return pathActions.some((known) => known === action)
 }

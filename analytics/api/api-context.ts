@@ -7,8 +7,11 @@ import type { LedgerStorage } from '../../ledger/ledger-storage.ts'
 import type { PayloadStore } from '../../ledger/payload-store.ts'
 import type { Signer } from '../../ledger/signer.ts'
 import type { IntegrityReply, LogIntegrity, VerifyProgress } from '../../schemas/api/integrity.ts'
+import type { RecordedEvent } from '../../schemas/event/event.ts'
+import type { RedactionPolicy } from '../../schemas/redaction-policy.ts'
 import type { HashReader } from '../../schemas/tlog/merkle.ts'
 import type { ColumnarClient } from '../store/columnar-client.ts'
+import type { InspectedValue } from './redaction-preview.ts'
 import type { SessionStore } from './session-store.ts'
 
 /** The tree of a log as the API needs it for proofs. */
@@ -46,6 +49,8 @@ export interface ApiContext {
   publishCheckpoints(): Promise<void>
   /** Recomputes a log from stored bytes. */
   verify(logId: string): AsyncIterable<VerifyProgress>
+  /** What a redaction policy would replace in a stored event. Pure. */
+  inspectRedaction(event: RecordedEvent, policy: RedactionPolicy): readonly InspectedValue[]
   /** Folder for exports until they are fetched. */
   readonly exportDirectory: string
 }

@@ -27,6 +27,7 @@ import { eventRoutes } from './routes/event-routes.ts'
 import { exportRoutes } from './routes/export-routes.ts'
 import { findingRoutes } from './routes/finding-routes.ts'
 import { integrityRoutes } from './routes/integrity-routes.ts'
+import { redactionRoutes } from './routes/redaction-routes.ts'
 import { schemaRoutes } from './routes/schema-routes.ts'
 import { searchRoutes } from './routes/search-routes.ts'
 import { sessionRoutes } from './routes/session-routes.ts'
@@ -119,6 +120,7 @@ export async function createApi(
     findingRoutes,
     integrityRoutes,
     sourceRoutes,
+    redactionRoutes,
     exportRoutes,
     tlogRoutes,
     schemaRoutes,

@@ -2,6 +2,7 @@ import { createHash, createHmac, randomBytes } from 'node:crypto'
 import type { SourceEvent } from '../../schemas/event/event.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import { isRedactionPolicy, type RedactionPolicy } from '../../schemas/redaction-policy.ts'
 import { chainStart, chainValue, sentDigest } from '../../schemas/source-chain.ts'
 import { chainKeyOf, type SourceSecret, sourceKeyOf, spoolKeyOf } from '../../schemas/source-key.ts'
 import { createRedactionToken } from '../redaction/redaction-token.ts'
@@ -257,6 +258,7 @@ export class Shipper {
     const key = Buffer.from(tokenKey, 'base64')
     this.redactor = createRedactor({
       token: createRedactionToken((text) => createHmac('sha256', key).update(text).digest('hex')),
+      policy: policyIn(self),
     })
     this.committed = await this.request('GET', '/v1/sources/self/committed')
     this.orphans = claimOrphans(this.options.spoolDirectory, spoolKeyOf(this.options.secret))
@@ -353,6 +355,13 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+/** The policy of this source as the receiver tells it; undefined where a receiver tells none that is understood. */
+function policyIn(self: unknown): RedactionPolicy | undefined {
+  if (typeof self !== 'object' || self === null || !('redaction_policy' in self)) return undefined
+  const policy = self.redaction_policy
+  return isRedactionPolicy(policy) ? policy : undefined
 }
 
 function stringField(value: unknown, key: string): string | undefined {

@@ -56,7 +56,7 @@ export async function deliver(parcel: Parcel, deps: ReceiverDeps): Promise<Deliv
     sourceId: source.sourceId,
     format: parcel.format,
     nowMs: deps.clock(),
-    redactor: redactorOf(deps.tokenKey(source.logId)),
+    redactor: redactorOf(source, deps),
     mappings,
     digest: sha256,
   })
@@ -144,8 +144,10 @@ export function joinReceipts(logId: string, receipts: readonly Receipt[]): Recei
   return { log: logId, leaves, treeSize, root, duplicates }
 }
 
-function redactorOf(tokenKey: Uint8Array): Redactor {
+function redactorOf({ sourceId, logId }: SourceIdentity, deps: ReceiverDeps): Redactor {
+  const tokenKey = deps.tokenKey(logId)
   return createRedactor({
+    policy: deps.redactionPolicy(sourceId, logId),
     token: createRedactionToken((message) =>
       hex(createHmac('sha256', tokenKey).update(message).digest()),
     ),

@@ -40,6 +40,7 @@ export function registerNativeReceiver(app: FastifyInstance, deps: ReceiverDeps)
       source_id: sourceId,
       log_id: logId,
       token_key: Buffer.from(deps.tokenKey(logId)).toString('base64'),
+      redaction_policy: deps.redactionPolicy(sourceId, logId),
     })
   })
   app.get('/v1/sources/self/committed', { onRequest }, async (request, reply) => {

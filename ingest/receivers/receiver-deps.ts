@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { BusPosition } from '../../ledger/segment.ts'
 import type { Receipt } from '../../schemas/receipt.ts'
+import type { RedactionPolicy } from '../../schemas/redaction-policy.ts'
 import type { EventBus } from '../bus/event-bus.ts'
 
 /** Who sends, as its key says. */
@@ -40,6 +41,8 @@ export interface ReceiverDeps {
     | undefined
   /** Token key of a log: redaction tokens are HMACs under it. */
   tokenKey(logId: string): Uint8Array
+  /** What is replaced in the records of a source beside credentials. */
+  redactionPolicy(sourceId: string, logId: string): RedactionPolicy
   /** Unix time in milliseconds. */
   clock(): number
   readonly logger: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>

@@ -1,10 +1,15 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { z } from 'zod'
+import { RedactionPolicy } from '../../schemas/api/redaction.ts'
 import { Password, type Role, UserName } from '../../schemas/api/session.ts'
 import { CreateSourceKeyRequest } from '../../schemas/api/sources.ts'
 import { fromHex, hex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import {
+  defaultRedactionPolicy,
+  type RedactionPolicy as Policy,
+} from '../../schemas/redaction-policy.ts'
 import {
   chainKeyOf,
   formatSourceSecret,
@@ -207,6 +212,37 @@ export class Control {
       : undefined
   }
 
+  /** The policy in force for a source: its own, else that of its log, else the one that is built in. */
+  redactionPolicy(sourceId: string, logId: string): Policy {
+    const { redactionPolicies } = this.state
+    return (
+      redactionPolicies.get(sourceId)?.policy ??
+      redactionPolicies.get(defaultPolicyOf(logId))?.policy ??
+      defaultRedactionPolicy
+    )
+  }
+
+  /** What was set for a target: a source id, or {@link defaultPolicyOf} a log. Version 0 where nothing ever was. */
+  ownRedactionPolicy(target: string): { policy: Policy | null; version: number } {
+    return this.state.redactionPolicies.get(target) ?? { policy: null, version: 0 }
+  }
+
+  /**
+   * Sets the policy of a target, or takes it away. Holds for what is received from then on: the ledger is not changed.
+   *
+   * @throws SealtrailError `VERSION_CONFLICT`, `REQUEST_INVALID`
+   */
+  async setRedactionPolicy(
+    target: string,
+    policy: Policy | null,
+    expectedVersion: number,
+    actor: string,
+  ): Promise<void> {
+    const details = { policy: checked(RedactionPolicy.nullable(), policy, 'policy') }
+    const check = () => expectVersion(this.ownRedactionPolicy(target), expectedVersion, 'policy')
+    await this.command('redaction_policy.set', target, expectedVersion + 1, actor, details, check)
+  }
+
   private async addSourceKey(
     secret: SourceSecret,
     source: { name: string; logId: string },
@@ -302,6 +338,11 @@ export class Control {
     this.next = index + 1
     this.state.apply(event)
   }
+}
+
+/** Target of the policy that holds for all sources of a log without one of their own. */
+export function defaultPolicyOf(logId: string): string {
+  return `default/${logId}`
 }
 
 function undecided(index: number): SealtrailError {

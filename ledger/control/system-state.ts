@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { RedactionPolicy } from '../../schemas/api/redaction.ts'
 import { Role } from '../../schemas/api/session.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 
@@ -20,6 +21,8 @@ export const adminDetails = {
     keySha256: z.string(),
   }),
   'source_key.revoke': z.strictObject({}),
+  /** Null takes the policy of the target away. */
+  'redaction_policy.set': z.strictObject({ policy: RedactionPolicy.nullable() }),
 } as const
 
 export type AdminAction = keyof typeof adminDetails
@@ -51,10 +54,18 @@ export interface SourceKey {
   readonly version: number
 }
 
+/** What an admin set for a source or for all sources of a log. */
+export interface SetRedactionPolicy {
+  readonly policy: z.infer<typeof RedactionPolicy> | null
+  readonly version: number
+}
+
 /** The fold of the `_system` log: the only source of authentication. Pure; same leaves, same state. */
 export class SystemState {
   readonly users = new Map<string, User>()
   readonly sourceKeys = new Map<string, SourceKey>()
+  /** By source id, or `default/<log id>`. */
+  readonly redactionPolicies = new Map<string, SetRedactionPolicy>()
   /** SHA-256 of the newest one-time link; undefined once it was used, or not needed because an admin came otherwise. */
   setupTokenSha256: string | undefined
 
@@ -106,6 +117,11 @@ export class SystemState {
           const revokedAt = key.revokedAt ?? event['time.recorded']
           this.sourceKeys.set(id, { ...key, revokedAt, version })
         }
+        return
+      }
+      case 'redaction_policy.set': {
+        const { policy } = adminDetails['redaction_policy.set'].parse(details)
+        this.redactionPolicies.set(id, { policy, version })
       }
     }
   }

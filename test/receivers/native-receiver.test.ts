@@ -6,6 +6,7 @@ import { decodeNdjsonBody } from '../../ingest/receivers/decode-json-records.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { EventFields } from '../../schemas/event/event.ts'
 import { canonicalJson } from '../../schemas/leaf/canonical-json.ts'
+import { defaultRedactionPolicy } from '../../schemas/redaction-policy.ts'
 import { authorization, startRecordingServer } from './recording-server.ts'
 
 const call = {
@@ -461,6 +462,7 @@ describe('GET /v1/sources/self', () => {
       source_id: 's1',
       log_id: 'main',
       token_key: Buffer.alloc(32, 7).toString('base64'),
+      redaction_policy: defaultRedactionPolicy,
     })
     const committed = await app.inject({
       url: '/v1/sources/self/committed',

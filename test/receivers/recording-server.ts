@@ -4,6 +4,7 @@ import type { ReceiverCounts, ReceiverDeps } from '../../ingest/receivers/receiv
 import { registerReceivers } from '../../ingest/receivers/register-receivers.ts'
 import type { BusPosition } from '../../ledger/segment.ts'
 import type { ObservedEvent } from '../../schemas/event/event.ts'
+import { defaultRedactionPolicy } from '../../schemas/redaction-policy.ts'
 
 export const nowMs = Date.parse('2026-11-24T13:20:00.000Z')
 export const sourceKey = 'sts-test'
@@ -54,6 +55,7 @@ export function startRecordingServer(
     },
     committed: () => ({ epoch: 'e1', seq: 41 }),
     tokenKey: () => new Uint8Array(32).fill(7),
+    redactionPolicy: () => defaultRedactionPolicy,
     clock: () => nowMs,
     logger: app.log,
     onCounted: (each) => counts.push(each),
