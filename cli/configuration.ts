@@ -89,6 +89,8 @@ export interface Configuration {
   readonly logLevel: string | undefined
   readonly alertsPerDay: number
   readonly columnarMemoryMib: number
+  /** A clock that is more than a year ahead of the newest record is right. */
+  readonly acceptClock: boolean
 }
 
 /** What flags may override. */
@@ -96,6 +98,7 @@ export interface ConfigurationFlags {
   readonly data?: string | undefined
   readonly port?: string | undefined
   readonly otlpPort?: string | undefined
+  readonly acceptClock?: boolean | undefined
 }
 
 /** The data directory of a command: flag over environment over default, as an absolute path. */
@@ -188,6 +191,7 @@ export function readConfiguration(
     logLevel: env.SEALTRAIL_LOG_LEVEL,
     alertsPerDay: env.SEALTRAIL_ALERTS_PER_DAY,
     columnarMemoryMib: env.SEALTRAIL_COLUMNAR_MEMORY_MIB,
+    acceptClock: flags.acceptClock === true,
   }
 }
 

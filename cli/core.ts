@@ -22,6 +22,7 @@ import type { CommittedSegment } from '../ledger/committed.ts'
 import { Control } from '../ledger/control/control.ts'
 import { argon2id } from '../ledger/control/password-hash.ts'
 import { dataPaths } from '../ledger/data-directory.ts'
+import { DiskWatch, describeBytes } from '../ledger/disk-room.ts'
 import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
 import { columnarDiskKey, loadMasterKey } from '../ledger/keyring/master-key.ts'
 import { createLedgerReader } from '../ledger/ledger-reader.ts'
@@ -33,6 +34,7 @@ import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
 import type { VerifyProgress } from '../schemas/api/integrity.ts'
 import type { Configuration } from './configuration.ts'
+import { compareWithNewest, describeStep, machineClocks, SteadyClock } from './steady-clock.ts'
 import { version } from './version.ts'
 
 export interface CoreOptions {
@@ -49,6 +51,8 @@ export interface Core {
   /** Resolves with the error after which this process must end. */
   readonly failed: Promise<Error>
   lag(): Promise<number>
+  readonly disk: DiskWatch
+  readonly steadyClock: SteadyClock
   stop(): Promise<void>
 }
 
@@ -56,7 +60,14 @@ export interface Core {
 export async function openCore({ configuration, logger, onProgress }: CoreOptions): Promise<Core> {
   const paths = dataPaths(configuration.dataDirectory)
   const masterKey = await loadMasterKey(paths.keyring, configuration.masterKeyFile)
-  const clock = () => Date.now()
+  const steady = new SteadyClock(machineClocks)
+  const clock = steady.now
+  const disk = await DiskWatch.start(configuration.dataDirectory, (state, room) =>
+    logger[state === 'ok' ? 'info' : state === 'low' ? 'warn' : 'error'](
+      { state, ...room },
+      'room on the disk of the data directory',
+    ),
+  )
   const storage = await openFileStorage(paths.ledger, {
     onTear: (message) => logger.warn({ torn: message }, 'cut what was never acknowledged'),
   })
@@ -76,10 +87,14 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     clock,
     random: randomBytes,
     observers: [(segment) => observers.forEach((observe) => void observe(segment))],
-    onError: (error, logId) => logger.error({ err: error, log: logId }, 'checkpoint not signed'),
+    onError: (error, logId) =>
+      logger.error({ err: error, log: logId }, 'checkpoint or tick failed'),
+    refusal: disk.refusal,
   })
   onProgress('ledger', 0, 1)
   await sequencer.start()
+  const behind = compareWithNewest(clock(), sequencer.newestRecordedMs(), configuration.acceptClock)
+  if (behind !== undefined) logger.warn(behind)
   await control.load(sequencer)
   onProgress('ledger', 1, 1)
   await prepareAccounts(control, configuration)
@@ -177,6 +192,8 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     control,
     failed: Promise.race([sequencer.failed, consumer.failed]),
     lag: () => bus.lag(),
+    disk,
+    steadyClock: steady,
     api: {
       version,
       clock,
@@ -201,6 +218,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       columnarState: () => (columnar.ready ? 'ready' : 'restarting'),
       bus: async () => ({ kind: bus.durable ? 'kafka' : 'in process', lag: await bus.lag() }),
       publishCheckpoints: () => sequencer.publishCheckpoints(),
+      warnings: () => warningsOf({ disk, steady, newestRecordedMs: sequencer.newestRecordedMs() }),
       verify,
       inspectRedaction: (event, policy) =>
         createRedactor({ policy }).inspectEvent(event).redactions,
@@ -229,6 +247,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       await keyring.close()
       await payloads.close()
       await storage.close()
+      disk.stop()
     },
   }
 }
@@ -253,6 +272,35 @@ async function openBus(
     keyring,
     logger,
   })
+}
+
+/** What an operator must see to now. */
+function warningsOf(seen: {
+  readonly disk: DiskWatch
+  readonly steady: SteadyClock
+  readonly newestRecordedMs: number
+}): string[] {
+  const { disk, steady, newestRecordedMs } = seen
+  const warnings: string[] = []
+  const { room, state } = disk
+  if (room !== undefined && state !== 'ok') {
+    warnings.push(
+      `${describeBytes(room.freeBytes)} of ${describeBytes(room.sizeBytes)} are left on the disk of the data directory: ${
+        state === 'full'
+          ? 'records are refused until there is room'
+          : `below ${describeBytes(room.reserveBytes)} records are refused`
+      }. Make room.`,
+    )
+  }
+  const now = steady.now()
+  if (steady.refusedStepMs !== 0) {
+    warnings.push(
+      `The clock of the machine jumped by ${describeStep(steady.refusedStepMs)}, which is not followed: records carry the time that has passed since. Set the clock; if it is right, restart Sealtrail.`,
+    )
+  }
+  const behind = compareWithNewest(now, newestRecordedMs, true)
+  if (behind !== undefined) warnings.push(`${behind}.`)
+  return warnings
 }
 
 /** First admin and source from files, for unattended starts. */

@@ -178,10 +178,11 @@ function healthRoutes(
   app.get('/healthz', { config }, async () => ({ status: 'ok' }))
   // The listeners open when the ledger is ready, so whoever is answered may send: the ledger goes on without the
   // columnar store, and taking the receivers out of service for it would lose events.
-  app.get('/readyz', { config }, async () => ({
-    status: 'ready',
-    columnar: core.api.columnarState(),
-  }))
+  app.get('/readyz', { config }, async (_request, reply) => {
+    const full = core.disk.state === 'full'
+    if (full) reply.code(503)
+    return { status: full ? 'disk full' : 'ready', columnar: core.api.columnarState() }
+  })
   app.get('/metrics', { config }, async (request, reply) => {
     const { authorization } = request.headers
     if (authorization !== undefined || !isFromThisMachine(request, reach)) {

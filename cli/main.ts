@@ -47,6 +47,10 @@ command('up', 'start receivers, ledger, detection, API and dashboard')
   .option('--port <port>', 'dashboard, API and JSON receiver (SEALTRAIL_PORT, default 3000)')
   .option('--otlp-port <port>', 'OTLP/HTTP receiver (SEALTRAIL_OTLP_PORT, default 4318)')
   .option('--no-web', 'without the dashboard')
+  .option(
+    '--accept-clock',
+    'start although the clock is more than a year ahead of the newest record',
+  )
   .addHelpText(
     'after',
     `
@@ -78,11 +82,15 @@ Environment, for unattended starts. Flags win over variables:
 Health: GET /healthz (the process answers), /readyz (it takes events), /metrics (Prometheus), on the dashboard's port. TLS, proxies and
 other machines: docs/tls.md.`,
   )
-  .action(async (flags: DataFlag & { port?: string; otlpPort?: string; web: boolean }) => {
-    const { upCommand } = await import('./up-command.ts')
-    // Whatever still holds the event loop has nothing left to save.
-    process.exit(await upCommand(flags))
-  })
+  .action(
+    async (
+      flags: DataFlag & { port?: string; otlpPort?: string; web: boolean; acceptClock?: true },
+    ) => {
+      const { upCommand } = await import('./up-command.ts')
+      // Whatever still holds the event loop has nothing left to save.
+      process.exit(await upCommand(flags))
+    },
+  )
 
 command('tap', 'run an MCP stdio server and record what is asked of it')
   .helpOption(false)

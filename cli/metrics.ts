@@ -86,6 +86,41 @@ export class Metrics {
         this.set(await core.lag())
       },
     })
+    const machine = [
+      [
+        'sealtrail_disk_free_bytes',
+        'Bytes free on the disk of the data directory',
+        () => core.disk.room?.freeBytes ?? Number.NaN,
+      ],
+      [
+        'sealtrail_disk_reserve_bytes',
+        'Bytes free below which no records are taken',
+        () => core.disk.room?.reserveBytes ?? Number.NaN,
+      ],
+      [
+        'sealtrail_disk_low_bytes',
+        'Bytes free below which somebody should make room',
+        () => core.disk.room?.lowBytes ?? Number.NaN,
+      ],
+      [
+        'sealtrail_clock_refused_step_seconds',
+        'Seconds by which the clock of the machine jumped and is not followed, else 0',
+        () => {
+          core.steadyClock.now()
+          return core.steadyClock.refusedStepMs / 1000
+        },
+      ],
+    ] as const
+    for (const [name, help, read] of machine) {
+      new Gauge({
+        name,
+        help,
+        registers: [this.registry],
+        collect() {
+          this.set(read())
+        },
+      })
+    }
     new Gauge({
       name: 'sealtrail_columnar_up',
       help: '1 while the columnar store answers, else 0',

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { resolve } from 'node:path'
 import { type Logger, pino } from 'pino'
 import { dataPaths } from '../ledger/data-directory.ts'
-import { SealtrailError } from '../schemas/errors.ts'
+import { isSealtrailError, SealtrailError } from '../schemas/errors.ts'
 import { type Certificates, WatchedCertificates } from './certificate-files.ts'
 import { type Configuration, type ConfigurationFlags, readConfiguration } from './configuration.ts'
 import { type Core, openCore } from './core.ts'
@@ -52,13 +52,27 @@ export async function upCommand(flags: UpFlags): Promise<number> {
   if (certificates !== undefined && !process.stdout.isTTY)
     process.on('SIGHUP', () => void certificates.reload())
   const failure = await Promise.race([core.failed, signal])
-  if (failure instanceof Error) logger.fatal({ err: failure }, 'stopping: the ledger cannot go on')
-  else say('Stopping …')
+  if (failure instanceof Error) {
+    logger.fatal({ err: failure }, 'stopping: the ledger cannot go on')
+    process.stderr.write(`${sentenceOf(failure)}\n`)
+    // Whoever waits for a disk that does not answer waits for ever; what was acknowledged is on it.
+    setTimeout(() => process.exit(1), stopAfterFailureMs).unref()
+  } else say('Stopping …')
   certificates?.close()
   await listeners.close()
   await web?.stop()
   await core.stop()
   return failure instanceof Error ? 1 : 0
+}
+
+const stopAfterFailureMs = 10_000
+
+/** Why it stops, and what to do, for whoever reads no logs. */
+function sentenceOf(failure: Error): string {
+  const why = failure.cause instanceof Error ? `: ${failure.cause.message}` : ''
+  const hint = isSealtrailError(failure) ? failure.hint : undefined
+  return `sealtrail: stopping, because the ledger cannot go on: ${failure.message}${why}
+${hint ?? 'Check the disk, then start again: what was acknowledged is safe.'}`
 }
 
 interface Running {

@@ -1,9 +1,9 @@
 import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SealtrailError } from '../schemas/errors.ts'
+import { makeDirectory, nodeFiles } from './durable-file.ts'
 
 /** What lies where in a data directory. */
 export function dataPaths(directory: string) {
@@ -31,7 +31,7 @@ const settleMs = 50
  * @throws SealtrailError `DIRECTORY_LOCKED`
  */
 export async function lockDataDirectory(directory: string): Promise<() => void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 })
+  await makeDirectory(nodeFiles, directory)
   const { lock, controlSocket } = dataPaths(directory)
   const mine = `${lock}.${process.pid}`
   const text = JSON.stringify({ pid: process.pid, started: startOf(process.pid) })

@@ -1,4 +1,5 @@
-import { type FileHandle, link, mkdir, open, rename, stat, unlink } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { type FileHandle, link, mkdir, open, rename, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { SealtrailError } from '../schemas/errors.ts'
 
@@ -46,31 +47,99 @@ export async function writeFully(
   }
 }
 
-/** Creates a directory with those above it, and makes the names of all that were missing durable. */
-export async function makeDirectory(files: DurableFiles, path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o700 })
-  if (first === undefined) return
-  for (let made = resolve(path); ; made = dirname(made)) {
-    await files.syncDirectory(dirname(made))
-    if (made === resolve(first) || made === dirname(made)) return
+/**
+ * Writes bytes behind the end of a file and syncs them. Where no room is left for them, what was written of them is cut
+ * off again and the cut is synced: the file is as it was.
+ *
+ * @param end where the file ends, in bytes
+ * @throws SealtrailError `DISK_FULL` (retryable) in that case; after any other error nothing may be assumed.
+ */
+export async function appendSynced(
+  files: DurableFiles,
+  handle: FileHandle,
+  bytes: Uint8Array,
+  end: number,
+): Promise<void> {
+  try {
+    await writeFully(files, handle, bytes, end)
+  } catch (error) {
+    if (!isOutOfSpace(error)) throw error
+    await handle.truncate(end)
+    await files.sync(handle)
+    throw diskFull(error)
+  }
+  // A sync that finds no room is like any other that fails: its pages may be taken for clean by the next one.
+  await files.sync(handle)
+}
+
+/** Creates a file that must not be there yet. @throws SealtrailError `DISK_FULL` (retryable): it was not made */
+export async function createFile(files: DurableFiles, path: string): Promise<FileHandle> {
+  try {
+    return await files.open(path, 'wx+', 0o600)
+  } catch (error) {
+    throw isOutOfSpace(error) ? diskFull(error) : error
   }
 }
 
-/** Replaces a file as a whole: temporary file, fsync, rename, fsync of the directory. */
+/** The file system has no room for a write, or the user's quota on it is used up. */
+function isOutOfSpace(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'ENOSPC' || error.code === 'EDQUOT')
+  )
+}
+
+function diskFull(cause: unknown): SealtrailError {
+  return new SealtrailError('DISK_FULL', 'no room is left on the disk of the data directory', {
+    cause,
+    retryable: true,
+    hint: 'Make room. Nothing that was acknowledged is lost, and records are taken again by themselves.',
+  })
+}
+
+/**
+ * Creates a directory with those above it, and makes the names of all that were missing durable. Not by Node's
+ * recursive mkdir, which never returns where the kernel says ENOENT to a name below a directory that is there, as in
+ * /proc.
+ */
+export async function makeDirectory(files: DurableFiles, path: string): Promise<void> {
+  const missing: string[] = []
+  for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.push(at)
+  for (const directory of missing.reverse()) {
+    await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
+      // Another one made it meanwhile.
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+    })
+    await files.syncDirectory(dirname(directory))
+  }
+}
+
+/**
+ * Replaces a file as a whole: temporary file, fsync, rename, fsync of the directory.
+ *
+ * @throws SealtrailError `DISK_FULL` (retryable): the file is the one that it was.
+ */
 export async function replaceFile(
   files: DurableFiles,
   path: string,
   bytes: Uint8Array,
 ): Promise<void> {
   const temporary = `${path}.tmp`
-  const handle = await files.open(temporary, 'w', 0o600)
   try {
-    await writeFully(files, handle, bytes, 0)
-    await files.sync(handle)
-  } finally {
-    await handle.close()
+    const handle = await files.open(temporary, 'w', 0o600)
+    try {
+      await writeFully(files, handle, bytes, 0)
+      await files.sync(handle)
+    } finally {
+      await handle.close()
+    }
+    await files.rename(temporary, path)
+  } catch (error) {
+    if (!isOutOfSpace(error)) throw error
+    await rm(temporary, { force: true })
+    throw diskFull(error)
   }
-  await files.rename(temporary, path)
   await files.syncDirectory(dirname(path))
 }
 

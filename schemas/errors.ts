@@ -36,6 +36,8 @@ export const errorCatalogue = {
   LEDGER_CONFLICT: { status: 503, title: 'Another writer appended to this log first' },
   LEDGER_CORRUPT: { status: 500, title: 'Stored ledger bytes are damaged' },
   LEDGER_UNAVAILABLE: { status: 503, title: 'The ledger cannot be written' },
+  DISK_FULL: { status: 503, title: 'The disk has no room for more records' },
+  CLOCK_IMPLAUSIBLE: { status: 500, title: 'The clock of this machine cannot be right' },
   PAYLOAD_MISSING: { status: 500, title: 'A sealed payload is missing or damaged' },
   KEY_DESTROYED: { status: 410, title: 'The key that opens this was destroyed' },
   KEYRING_CORRUPT: { status: 500, title: 'The keyring is damaged' },

@@ -45,6 +45,8 @@ export interface ApiContext {
   projection(logId: string): LogIntegrity['projection']
   columnarState(): IntegrityReply['columnar']
   bus(): Promise<IntegrityReply['bus']>
+  /** What an operator must see to now, in sentences. */
+  warnings(): string[]
   /** Signs what is committed now. */
   publishCheckpoints(): Promise<void>
   /** Recomputes a log from stored bytes. */

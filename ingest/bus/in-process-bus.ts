@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { BusPosition } from '../../ledger/segment.ts'
-import { SealtrailError } from '../../schemas/errors.ts'
+import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
 import type { BusConsumer, BusHandler, BusMessage, EventBus, PackedBatch } from './event-bus.ts'
 
 export interface InProcessBusOptions {
@@ -16,6 +17,9 @@ export function openInProcessBus(options: InProcessBusOptions = {}): EventBus {
   return new InProcessBus(options.maxQueuedBatches ?? 256)
 }
 
+/** Pause before what was refused for now is delivered again. */
+const redeliverMs = 500
+
 class InProcessBus implements EventBus {
   readonly durable = false
   private readonly incarnation = randomUUID()
@@ -27,6 +31,9 @@ class InProcessBus implements EventBus {
   private delivering: Promise<void> | undefined
   private fail: (error: Error) => void = () => undefined
   private closed = false
+  /** Why the handler takes nothing for now; what comes meanwhile is refused with it. */
+  private refusal: Error | undefined
+  private readonly stopping = new AbortController()
 
   constructor(maxQueued: number) {
     this.maxQueued = maxQueued
@@ -35,6 +42,7 @@ class InProcessBus implements EventBus {
   async publish(batch: PackedBatch): Promise<BusPosition> {
     if (this.closed)
       throw new SealtrailError('BUS_UNAVAILABLE', 'the bus is closed', { retryable: true })
+    if (this.refusal !== undefined) throw this.refusal
     if (this.queue.length + this.inFlight >= this.maxQueued) {
       throw new SealtrailError('BUS_FULL', `${this.maxQueued} batches wait already`, {
         retryable: true,
@@ -64,6 +72,7 @@ class InProcessBus implements EventBus {
       failed,
       stop: async () => {
         this.handler = undefined
+        this.stopping.abort()
         await this.delivering
       },
     }
@@ -100,11 +109,19 @@ class InProcessBus implements EventBus {
       this.inFlight = messages.length
       try {
         await this.handler(messages)
-      } catch (error) {
-        // Delivered again, in order, should a handler ever come back; the sequencer does not.
+        this.refusal = undefined
+      } catch (cause) {
+        const error = cause instanceof Error ? cause : new Error(String(cause))
+        // Delivered again, in order: after a pause, or should a handler ever come back.
         this.queue.unshift(...messages)
-        this.handler = undefined
-        this.fail(error instanceof Error ? error : new Error(String(error)))
+        if (isSealtrailError(error) && error.retryable) {
+          this.refusal = error
+          const { signal } = this.stopping
+          await delay(redeliverMs, undefined, { signal }).catch(() => undefined)
+        } else {
+          this.handler = undefined
+          this.fail(error)
+        }
       } finally {
         this.inFlight = 0
       }

@@ -7,7 +7,7 @@ const maxKept = 10_000
 /** Receipts of recent bus positions, for the receivers that wait for them. Bounded. */
 export class ReceiptBook {
   private readonly receipts = new Map<string, Receipt>()
-  private readonly waiting = new Map<string, ((receipt: Receipt) => void)[]>()
+  private readonly waiting = new Map<string, ((outcome: Receipt | Error) => void)[]>()
 
   put(position: BusPosition, receipt: Receipt): void {
     const key = keyOf(position)
@@ -21,6 +21,14 @@ export class ReceiptBook {
     if (this.receipts.size <= maxKept) return
     const oldest = this.receipts.keys().next()
     if (!oldest.done) this.receipts.delete(oldest.value)
+  }
+
+  /** Whoever waits is told that it is not in now; it may still come in, when the bus delivers it again. */
+  refuse(position: BusPosition, error: Error): void {
+    const key = keyOf(position)
+    const waiters = this.waiting.get(key) ?? []
+    this.waiting.delete(key)
+    for (const settle of waiters) settle(error)
   }
 
   wait(position: BusPosition, timeoutMs: number): Promise<Receipt> {
@@ -42,9 +50,10 @@ export class ReceiptBook {
           }),
         )
       }, timeoutMs)
-      const settle = (receipt: Receipt) => {
+      const settle = (outcome: Receipt | Error) => {
         clearTimeout(timer)
-        resolve(receipt)
+        if (outcome instanceof Error) reject(outcome)
+        else resolve(outcome)
       }
       this.waiting.set(key, [...(this.waiting.get(key) ?? []), settle])
     })

@@ -45,7 +45,13 @@ export interface SequencerParts {
   readonly clock: () => number
   readonly random: (bytes: number) => Uint8Array
   readonly observers: readonly CommitObserver[]
+  /** What went wrong and is tried again by itself. */
   readonly onError: (error: Error, logId: string) => void
+  /**
+   * Asked before records are taken: why none can be taken now, or undefined. What we append ourselves (administration,
+   * findings, ticks) is not asked about: for that the last of the disk is kept.
+   */
+  readonly refusal?: () => SealtrailError | undefined
 }
 
 const maxSegmentLeaves = 2048
@@ -80,6 +86,11 @@ interface LogState {
   /** Never changes: fetched once. */
   tokenKey: Uint8Array | undefined
   lastRecordedMs: number
+  /** The last two days (UTC) on which something was recorded, the newer one last. */
+  recordedDays: readonly string[]
+  /** Recorded time of the newest leaf when the log was loaded, and what the clock said then. */
+  loadedRecordedMs: number
+  readonly loadedMs: number
   queue: Work[]
   running: Promise<void> | undefined
   signedSize: number
@@ -90,7 +101,8 @@ interface LogState {
 /**
  * The only writer of its logs. For each turn: deduplicate, give indexes, seal, sync new keys, put payloads, commit one
  * segment, then acknowledge and tell the observers. Orphan payloads of a crash are swept at start; a failed commit
- * ends the sequencer, because nothing may be assumed about it.
+ * ends the sequencer, because nothing may be assumed about it; only one that found no room on the disk is refused, because
+ * what was written of it was cut off again.
  */
 export class Sequencer implements LedgerAppender {
   readonly failed: Promise<Error>
@@ -119,13 +131,13 @@ export class Sequencer implements LedgerAppender {
   /** Opens every stored log and starts checkpoints (each second) and ticks (each minute). */
   async start(): Promise<void> {
     for (const logId of await this.parts.storage.logIds()) await this.log(logId)
-    this.timer = setInterval(() => void this.publishCheckpoints().catch(() => undefined), 1000)
-    this.ticker = setInterval(() => void this.tick().catch(() => undefined), 60_000)
+    this.timer = setInterval(() => void this.publishCheckpoints(), 1000)
+    this.ticker = setInterval(() => void this.tick(), 60_000)
   }
 
   /** Handler for the bus: resolves when all messages are durable. */
   readonly handle = async (messages: readonly Delivered[]): Promise<void> => {
-    await Promise.all(
+    const outcomes = await Promise.allSettled(
       messages.map((message) =>
         'batch' in message
           ? this.submit(message.batch.logId, (callbacks) => ({
@@ -141,6 +153,8 @@ export class Sequencer implements LedgerAppender {
             })),
       ),
     )
+    // Only when all have ended: what is delivered again must not meet itself.
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 
   append(
@@ -172,6 +186,11 @@ export class Sequencer implements LedgerAppender {
     return mark === undefined ? undefined : { epoch: mark.epoch, seq: mark.seq }
   }
 
+  /** Recorded time of the newest leaf of any log, Unix milliseconds; 0 where there is none. */
+  newestRecordedMs(): number {
+    return Math.max(0, ...[...this.open.values()].map((log) => log.lastRecordedMs))
+  }
+
   /** Tree of a log for proofs. An unknown log is empty. */
   tree(logId: string): HashReader & { readonly size: number } {
     return this.open.get(logId)?.tree ?? new MemoryHashTree(sha256)
@@ -184,11 +203,12 @@ export class Sequencer implements LedgerAppender {
   /** Signs and stores a checkpoint of every log that grew. One at a time. */
   publishCheckpoints(): Promise<void> {
     this.publishing = this.publishing.then(async () => {
+      if (this.broken !== undefined) return
       for (const log of this.open.values()) {
         try {
           await this.publish(log)
         } catch (error) {
-          this.parts.onError(asError(error), log.logId)
+          this.failedInBackground(asError(error), log.logId)
         }
       }
     })
@@ -201,21 +221,53 @@ export class Sequencer implements LedgerAppender {
    */
   async tick(): Promise<void> {
     for (const log of this.open.values()) {
-      const yesterday = dayOf(Math.max(log.lastRecordedMs, this.parts.clock()) - dayMs)
-      await this.parts.keyring.destroyDedupKeysBefore(log.logId, yesterday)
-      if (!log.traffic) continue
-      log.traffic = false
-      const now = timestampFromMs(this.parts.clock())
-      await this.append(log.logId, [
-        {
-          'event.class': 'tick',
-          'record.disposition': 'mapped',
-          'source.id': 'sealtrail',
-          'time.occurred': now,
-          'time.observed': now,
-        },
-      ])
+      try {
+        await this.tickOf(log)
+      } catch (error) {
+        this.failedInBackground(asError(error), log.logId)
+      }
     }
+  }
+
+  private async tickOf(log: LogState): Promise<void> {
+    // By time that passed, not by what a clock says that was set: a key that is destroyed never comes back.
+    const now = this.parts.clock()
+    const passed = Math.min(
+      Math.max(log.lastRecordedMs, now),
+      log.loadedRecordedMs + (now - log.loadedMs),
+    )
+    const yesterday = dayOf(passed - dayMs)
+    const before = dayBefore(log, dayOf(Math.max(log.lastRecordedMs, now)))
+    const [oldest = yesterday] = [before, yesterday].sort()
+    await this.parts.keyring.destroyDedupKeysBefore(log.logId, oldest)
+    if (!log.traffic) return
+    log.traffic = false
+    const timestamp = timestampFromMs(now)
+    await this.append(log.logId, [
+      {
+        'event.class': 'tick',
+        'record.disposition': 'mapped',
+        'source.id': 'sealtrail',
+        'time.occurred': timestamp,
+        'time.observed': timestamp,
+      },
+    ]).catch((error: unknown) => {
+      // It is still owed.
+      log.traffic = true
+      throw error
+    })
+  }
+
+  /** What may pass is tried again in its time. A disk that fails, or a signer that refuses, does not pass. */
+  private failedInBackground(error: Error, logId: string): void {
+    this.parts.onError(error, logId)
+    if (!isSealtrailError(error) || !error.retryable) this.end(error)
+  }
+
+  private end(error: Error): void {
+    if (this.broken !== undefined) return
+    this.broken = unavailable(error)
+    this.markFailed(error)
   }
 
   /** Finishes what is queued and signs it. */
@@ -245,19 +297,46 @@ export class Sequencer implements LedgerAppender {
     // Whatever arrives in this turn of the event loop shares one segment and one sync.
     await new Promise((resolve) => setImmediate(resolve))
     while (log.queue.length > 0) {
-      const turn = takeTurn(log.queue)
+      const turn = this.admitted(takeTurn(log.queue))
+      if (turn.length === 0) continue
       try {
         // Another log may have ended the sequencer: who waits here is told too.
         if (this.broken !== undefined) throw this.broken
         await this.commit(log, turn)
       } catch (cause) {
         const error = asError(cause)
-        for (const { fail } of turn) fail(error)
-        if (this.broken === undefined) this.markFailed(error)
-        this.broken ??= error
+        this.refuse(turn, unavailable(error))
+        // Nothing was written, or it was cut off again: the log is as it was, and goes on when there is room.
+        if (isSealtrailError(error, 'DISK_FULL')) await this.sweepAfterRefusal(log)
+        else this.end(error)
       }
     }
     log.running = undefined
+  }
+
+  /** Without what senders have to keep for now. */
+  private admitted(turn: Work[]): Work[] {
+    const refusal = this.parts.refusal?.()
+    if (refusal === undefined) return turn
+    this.refuse(
+      turn.filter(({ kind }) => kind !== 'append'),
+      refusal,
+    )
+    return turn.filter(({ kind }) => kind === 'append')
+  }
+
+  private refuse(turn: readonly Work[], error: Error): void {
+    for (const work of turn) {
+      if (work.kind === 'batch') this.receipts.refuse(work.position, error)
+      work.fail(error)
+    }
+  }
+
+  /** The payloads of a segment that found no room would take room from the next try. */
+  private async sweepAfterRefusal(log: LogState): Promise<void> {
+    await this.parts.payloads
+      .sweep(log.logId, log.tree.size)
+      .catch((error: unknown) => this.end(asError(error)))
   }
 
   private async commit(log: LogState, turn: readonly Work[]): Promise<void> {
@@ -314,7 +393,7 @@ export class Sequencer implements LedgerAppender {
       for (const hash of hashes) log.tree.append(hash)
       log.frontier = frontier
       log.dedup.apply(segment.dedup)
-      log.lastRecordedMs = nowMs
+      recordedAt(log, nowMs)
       log.traffic ||= events.some(({ event }) => event['source.id'] !== 'sealtrail')
       const committed = sealed.map(
         ({ event, leaf }, i): CommittedLeaf => ({
@@ -357,7 +436,7 @@ export class Sequencer implements LedgerAppender {
     nowMs: number,
   ): { events: ObservedEvent[]; duplicates: number } {
     const requestDigests = this.keyedDigests(
-      log.logId,
+      log,
       `${batch.sourceId}\0request\0${batch.requestDigest}`,
       nowMs,
     )
@@ -370,7 +449,7 @@ export class Sequencer implements LedgerAppender {
         const decision =
           batch.firstOrdinal + i < done
             ? 'duplicate'
-            : this.decideByEventId(log.logId, draft, batch, i, nowMs)
+            : this.decideByEventId(log, draft, batch, i, nowMs)
         if (decision === 'duplicate') duplicates++
         else {
           const noted = decision === 'conflict' ? withNote(event, 'id.conflict') : event
@@ -406,7 +485,7 @@ export class Sequencer implements LedgerAppender {
   }
 
   private decideByEventId(
-    logId: string,
+    log: LogState,
     draft: DedupDraft,
     batch: PackedBatch,
     i: number,
@@ -417,11 +496,11 @@ export class Sequencer implements LedgerAppender {
     const sent = batch.sentDigests?.[i]
     return draft.eventId(
       batch.sourceId,
-      this.keyedDigests(logId, `${batch.sourceId}\0event\0${eventId}`, nowMs),
+      this.keyedDigests(log, `${batch.sourceId}\0event\0${eventId}`, nowMs),
       (at) =>
         sent === undefined || sent === ''
           ? ''
-          : this.keyedDigest(logId, `${batch.sourceId}\0content\0${sent}`, nowMs - at * dayMs),
+          : (this.keyedDigests(log, `${batch.sourceId}\0content\0${sent}`, nowMs)[at] ?? ''),
     )
   }
 
@@ -434,16 +513,15 @@ export class Sequencer implements LedgerAppender {
       : chainValue(hmacSha256, key, digest)
   }
 
-  /** Digest under today's key first, then under yesterday's. */
-  private keyedDigests(logId: string, text: string, nowMs: number): [string, ...string[]] {
-    return [this.keyedDigest(logId, text, nowMs), this.keyedDigest(logId, text, nowMs - dayMs)]
-  }
-
-  private keyedDigest(logId: string, text: string, atMs: number): string {
-    return createHmac('sha256', this.parts.keyring.dedupKey(logId, dayOf(atMs)))
-      .update(text)
-      .digest('hex')
-      .slice(0, 32)
+  /** Digest under today's key first, then under that of the day before on which something was recorded. */
+  private keyedDigests(log: LogState, text: string, nowMs: number): [string, ...string[]] {
+    const digest = (day: string): string =>
+      createHmac('sha256', this.parts.keyring.dedupKey(log.logId, day))
+        .update(text)
+        .digest('hex')
+        .slice(0, 32)
+    const today = dayOf(nowMs)
+    return [digest(today), digest(dayBefore(log, today))]
   }
 
   private record(log: LogState, observed: ObservedEvent, nowMs: number): Recorded {
@@ -577,6 +655,9 @@ export class Sequencer implements LedgerAppender {
       positions: new Map(),
       tokenKey: undefined,
       lastRecordedMs: 0,
+      recordedDays: [],
+      loadedRecordedMs: 0,
+      loadedMs: this.parts.clock(),
       queue: [],
       running: undefined,
       signedSize: 0,
@@ -601,8 +682,9 @@ export class Sequencer implements LedgerAppender {
       log.dedup.apply(segment.dedup)
       for (const position of segment.positions) log.positions.set(partitionOf(position), position)
       const last = segment.leaves.at(-1)
-      if (last !== undefined) log.lastRecordedMs = recordedMsOf(last)
+      if (last !== undefined) recordedAt(log, recordedMsOf(last))
     }
+    log.loadedRecordedMs = log.lastRecordedMs || log.loadedMs
     log.signedSize = (await this.parts.storage.checkpointSizes(logId)).at(-1) ?? 0
     // Before the sweep: of a log that lost its end, the payloads are all that is left.
     await this.checkContinues(log)
@@ -658,6 +740,18 @@ function dayOf(ms: number): string {
 
 function withNote(event: ObservedEvent, note: string): ObservedEvent {
   return { ...event, 'record.notes': [...(event['record.notes'] ?? []), note].slice(-32) }
+}
+
+function recordedAt(log: LogState, ms: number): void {
+  log.lastRecordedMs = ms
+  const day = dayOf(ms)
+  if (day !== log.recordedDays.at(-1)) log.recordedDays = [...log.recordedDays.slice(-1), day]
+}
+
+/** The newest day before this one on which something was recorded: yesterday, but for a clock that jumped, or a pause. */
+function dayBefore(log: LogState, today: string): string {
+  const before = log.recordedDays.filter((day) => day < today)
+  return before.at(-1) ?? dayOf(Date.parse(today) - dayMs)
 }
 
 function gapEvent(next: ObservedEvent, missing: number): ObservedEvent {
@@ -724,6 +818,16 @@ function recordedMsOf(leaf: Uint8Array): number {
 
 const hmacSha256 = (key: Uint8Array, data: Uint8Array): Uint8Array =>
   createHmac('sha256', key).update(data).digest()
+
+/** For senders: a request that was not answered is sent again, also where the system says no more than EIO. */
+function unavailable(error: Error): Error {
+  if (isSealtrailError(error)) return error
+  const what = `a commit failed: ${error.message}; this process must stop`
+  return new SealtrailError('LEDGER_UNAVAILABLE', what, {
+    cause: error,
+    hint: 'Check the disk, then start again: what was acknowledged is safe.',
+  })
+}
 
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error))

@@ -9,15 +9,15 @@ import {
 import { existsSync } from 'node:fs'
 import { type FileHandle, readFile } from 'node:fs/promises'
 import { fromHex, hex } from '../../schemas/bytes.ts'
-import { SealtrailError } from '../../schemas/errors.ts'
+import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
 import {
+  appendSynced,
   type DurableFiles,
   makeDirectory,
   nodeFiles,
   replaceFile,
   replaceSecretFile,
   wipeFile,
-  writeFully,
 } from '../durable-file.ts'
 import type { ErasedKey, Keyring, SealingKey, TransportKey } from '../keyring.ts'
 import {
@@ -127,9 +127,7 @@ class FileKeyring implements Keyring {
   }
 
   sync(): Promise<void> {
-    if (this.pending.length === 0) return this.turn
-    this.turn = this.turn.then(() => this.flush())
-    return this.turn
+    return this.pending.length === 0 ? this.turn : this.inTurn(() => this.flush())
   }
 
   tokenKey(logId: string): Uint8Array {
@@ -260,25 +258,46 @@ class FileKeyring implements Keyring {
     const batch = this.pending
     if (batch.length === 0) return
     this.pending = []
-    const bytes = Buffer.from(`${encryptLine(batch, this.lines++, this.fileKey)}\n`)
+    const bytes = Buffer.from(`${encryptLine(batch, this.lines, this.fileKey)}\n`)
     if (this.handle === undefined)
       throw new SealtrailError('LEDGER_UNAVAILABLE', 'the keyring is closed')
-    await writeFully(this.files, this.handle, bytes, this.bytes)
-    await this.files.sync(this.handle)
+    try {
+      await appendSynced(this.files, this.handle, bytes, this.bytes)
+    } catch (error) {
+      this.pending = [...batch, ...this.pending]
+      throw error
+    }
+    this.lines++
     this.bytes += bytes.length
   }
 
+  /** One write after the other. One that found no room may be tried again; after any other failure none is. */
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.turn.then(work)
+    this.turn = done.catch((error: unknown) => {
+      if (!isSealtrailError(error, 'DISK_FULL')) throw error
+    })
+    // Whoever asked is told; nobody has to wait for the next one.
+    this.turn.catch(() => undefined)
+    return done
+  }
+
   private rewrite(): Promise<void> {
-    this.turn = this.turn.then(async () => {
-      this.pending = []
-      const bytes = encryptAll([...this.entries.values()], this.fileKey)
-      this.lines = this.entries.size
+    return this.inTurn(async () => {
+      const entries = [...this.entries.values()]
+      const bytes = encryptAll(entries, this.fileKey)
+      const pending = this.pending.splice(0)
+      try {
+        await replaceSecretFile(this.files, this.path, bytes)
+      } catch (error) {
+        this.pending = [...pending, ...this.pending]
+        throw error
+      }
       await this.handle?.close()
-      await replaceSecretFile(this.files, this.path, bytes)
       this.handle = await this.files.open(this.path, 'r+', 0o600)
+      this.lines = entries.length
       this.bytes = bytes.length
     })
-    return this.turn
   }
 }
 

@@ -1,8 +1,10 @@
 import type { FileHandle } from 'node:fs/promises'
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { SealtrailError } from '../../schemas/errors.ts'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
 import {
+  appendSynced,
+  createFile,
   type DurableFiles,
   makeDirectory,
   nodeFiles,
@@ -132,7 +134,7 @@ class FilePayloadStore implements PayloadStore {
 
   async putBlob(logId: string, sha256: string, bytes: Uint8Array): Promise<void> {
     const path = this.blobPath(logId, sha256)
-    await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
+    await makeDirectory(this.files, dirname(path))
     if (await exists(path)) return
     await replaceFile(this.files, path, bytes)
   }
@@ -175,9 +177,9 @@ class FilePayloadStore implements PayloadStore {
     const bytes = Buffer.concat([header, ...payloads.filter((payload) => payload !== undefined)])
     const start = log.end
     try {
-      await writeFully(this.files, handle, bytes, start)
-      await this.files.sync(handle)
+      await appendSynced(this.files, handle, bytes, start)
     } catch (cause) {
+      if (isSealtrailError(cause, 'DISK_FULL')) throw cause
       throw new SealtrailError(
         'LEDGER_UNAVAILABLE',
         'writing payloads failed; this process must stop',
@@ -284,7 +286,7 @@ class FilePayloadStore implements PayloadStore {
 
   private async addFile(log: PayloadLog): Promise<void> {
     const name = `${String(log.handles.length).padStart(6, '0')}.payloads`
-    log.handles.push(await this.files.open(join(log.directory, name), 'wx+', 0o600))
+    log.handles.push(await createFile(this.files, join(log.directory, name)))
     await this.files.syncDirectory(log.directory)
     log.end = 0
   }

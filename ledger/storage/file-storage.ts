@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fromUtf8Strict, utf8 } from '../../schemas/bytes.ts'
-import { SealtrailError } from '../../schemas/errors.ts'
+import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
 import { readCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { type DurableFiles, makeDirectory, nodeFiles } from '../durable-file.ts'
 import type { LedgerStorage } from '../ledger-storage.ts'
@@ -99,7 +99,11 @@ class FileStorage implements LedgerStorage {
       )
     }
     log.pendingFrom = segment.nextIndex
-    const place = await log.segments.append(encodeSegment(segment))
+    const place = await log.segments.append(encodeSegment(segment)).catch((error: unknown) => {
+      // Refused, and the log is as it was: the next one begins there again.
+      if (isSealtrailError(error, 'DISK_FULL')) log.pendingFrom = log.size
+      throw error
+    })
     log.fromIndexes.push(segment.fromIndex)
     log.places.push(place)
     log.size = segment.nextIndex

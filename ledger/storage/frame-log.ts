@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SealtrailError } from '../../schemas/errors.ts'
-import { type DurableFiles, makeDirectory, writeFully } from '../durable-file.ts'
+import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
+import { appendSynced, createFile, type DurableFiles, makeDirectory } from '../durable-file.ts'
 import { crc32c } from './crc32c.ts'
 
 /** Where a frame's content lies. */
@@ -86,7 +86,12 @@ export class FrameLog {
     }
   }
 
-  /** Resolves when the frame is on stable storage. After any failure the log refuses everything. */
+  /**
+   * Resolves when the frame is on stable storage.
+   *
+   * @throws SealtrailError `DISK_FULL` (retryable): the log is as it was, and what waited behind this frame is refused
+   *   with it. After any other failure the log refuses everything.
+   */
   append(content: Uint8Array): Promise<FramePlace> {
     if (this.broken !== undefined) return Promise.reject(this.broken)
     if (content.length > maxFrameBytes) {
@@ -137,6 +142,10 @@ export class FrameLog {
       try {
         next.done(await this.write(next.bytes))
       } catch (cause) {
+        if (isSealtrailError(cause, 'DISK_FULL')) {
+          for (const { fail } of [next, ...this.waiting.splice(0)]) fail(cause)
+          continue
+        }
         // A failed write or sync leaves pages in an unknown state: never retry, never append again.
         this.broken = new SealtrailError(
           'LEDGER_UNAVAILABLE',
@@ -154,8 +163,7 @@ export class FrameLog {
     const file = this.handles.length - 1
     const handle = this.handles[file]
     if (handle === undefined) throw new Error('no open file')
-    await writeFully(this.options.files, handle, frame, this.end)
-    await this.options.files.sync(handle)
+    await appendSynced(this.options.files, handle, frame, this.end)
     const offset = this.end + headerBytes
     this.end += frame.length
     return { file, offset, length: frame.length - headerBytes }
@@ -163,7 +171,7 @@ export class FrameLog {
 
   private async addFile(): Promise<void> {
     const path = join(this.directory, fileName(this.handles.length))
-    this.handles.push(await this.options.files.open(path, 'wx+', 0o600))
+    this.handles.push(await createFile(this.options.files, path))
     await this.options.files.syncDirectory(this.directory)
     this.end = 0
   }

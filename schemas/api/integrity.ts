@@ -33,6 +33,8 @@ export type LogIntegrity = z.infer<typeof LogIntegrity>
 export const IntegrityReply = z.strictObject({
   logs: z.array(LogIntegrity),
   anchors: z.array(z.strictObject({ kind: z.string(), target: z.string(), coveredSize: z.int() })),
+  /** What somebody must see to now: a disk that fills up, a clock that jumped. In sentences. */
+  warnings: z.array(z.string()),
   /** What this deployment cannot detect, in sentences. */
   notDetected: z.array(z.string()),
   columnar: z.enum(['ready', 'restarting']),

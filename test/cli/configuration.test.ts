@@ -40,6 +40,7 @@ describe('the configuration', () => {
         logLevel: undefined,
         alertsPerDay: 10,
         columnarMemoryMib: 2048,
+        acceptClock: false,
       })
     }
   })

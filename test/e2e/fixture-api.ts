@@ -265,6 +265,7 @@ export async function startFixtureApi(options: {
       },
     ],
     anchors: [],
+    warnings: [],
     notDetected: [
       'Whoever holds the data directory and the signing key can put back an older state as a whole, or write a different history from some point on, and sign it. Only a copy of a newer checkpoint elsewhere (your browser, an export, an anchor) contradicts that.',
       'A proof shows that a record did not change since it was logged. It does not show that the source told the truth.',

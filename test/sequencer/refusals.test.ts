@@ -150,6 +150,8 @@ describe('a sequencer that ends', () => {
     const lost = new Promise<void>((_, reject) => {
       lose = reject
     })
+    // Nobody may wait for it yet when it is lost.
+    lost.catch(() => undefined)
     let go: () => void = () => undefined
     const slow = new Promise<void>((resolve) => {
       go = resolve

@@ -45,6 +45,7 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
       return {
         logs: await Promise.all(logIds.map((logId) => integrityOf(context, logId))),
         anchors: [],
+        warnings: context.warnings(),
         notDetected: [...notDetected],
         columnar: context.columnarState(),
         bus: await context.bus(),

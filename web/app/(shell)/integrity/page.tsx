@@ -24,7 +24,7 @@ export default function IntegrityPage() {
   })
   if (query.isPending) return <Loading />
   if (query.error !== null) return <Failure error={query.error} onRetry={() => query.refetch()} />
-  const { logs, notDetected, bus, columnar, version } = query.data
+  const { logs, warnings, notDetected, bus, columnar, version } = query.data
   return (
     <div className="mx-auto max-w-5xl space-y-5 p-6">
       <header>
@@ -33,6 +33,18 @@ export default function IntegrityPage() {
           What is on the record, what proves it, and what nothing here can prove.
         </p>
       </header>
+      {warnings.length > 0 && (
+        <section className="panel border-warn p-5" role="alert" aria-labelledby="warnings">
+          <h2 id="warnings" className="mb-2 flex items-center gap-2 font-semibold">
+            <TriangleAlert className="size-4 text-warn" aria-hidden /> To be seen to
+          </h2>
+          <ul className="list-disc space-y-1.5 pl-5">
+            {warnings.map((sentence) => (
+              <li key={sentence}>{sentence}</li>
+            ))}
+          </ul>
+        </section>
+      )}
       {logs.map((log) => (
         <LogPanel key={log.logId} log={log} />
       ))}
