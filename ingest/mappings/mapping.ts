@@ -20,6 +20,8 @@ export interface MappedEvent {
   readonly notes: readonly string[]
   /** Set when every value of the record stands in `fields`: without notes, the raw record would say it all again. */
   readonly whole?: true
+  /** Set when every value in `fields` is what the schema of its field allows. */
+  readonly checked?: true
 }
 
 /** A record that looks like the mapping's own and is not valid: it is kept as rejected. */

@@ -32,7 +32,7 @@ export const native: Mapping = {
 }
 
 function validate(value: JsonObject): readonly MappedEvent[] | MappingRefusal {
-  const candidate: Record<string, JsonValue> = { ...value }
+  const candidate: Record<string, JsonValue> = { 'source.format': 'native', ...value }
   const notes: string[] = []
   let whole = true
   for (const field of timeFields) {
@@ -47,16 +47,17 @@ function validate(value: JsonObject): readonly MappedEvent[] | MappingRefusal {
   }
   const refusal = refusalOf(candidate)
   if (refusal !== undefined) return refusal
-  const fields: FieldDraft = { 'source.format': 'native', ...candidate }
-  return [{ fields, notes, ...(whole ? { whole } : {}) }]
+  const fields: FieldDraft = candidate
+  return [{ fields, notes, checked: true, ...(whole ? { whole } : {}) }]
 }
 
 /** Quick where the event is valid; the schema is asked only for what is wrong with it. */
 function refusalOf(candidate: JsonObject): MappingRefusal | undefined {
   const { 'event.class': eventClass } = candidate
-  for (const [key, value] of Object.entries(candidate)) {
-    if (isEventField(key) && eventFields[key].setBy === 'source' && isValidField(key, value))
-      continue
+  for (const key of Object.keys(candidate)) {
+    if (isEventField(key) && eventFields[key].setBy === 'source') {
+      if (isValidField(key, candidate[key])) continue
+    }
     const parsed = SourceEvent.safeParse(withoutJson(candidate))
     if (!parsed.success) return describe(parsed.error.issues[0])
   }

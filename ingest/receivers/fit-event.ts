@@ -5,6 +5,7 @@ import {
   eventFields,
   type FieldSpec,
   fieldGroup,
+  groupOf,
   isEventField,
 } from '../../schemas/event/fields.ts'
 import { isValidField } from '../../schemas/event/valid-field.ts'
@@ -34,8 +35,20 @@ const kept: ReadonlySet<string> = new Set([
   'mcp.server.name',
 ])
 
-/** Sizes of values that were measured before, in bytes of JSON. */
-export type MeasuredBytes = ReadonlyMap<unknown, number>
+/** Arguments and result that were measured before, in bytes of JSON. */
+interface MeasuredBytes {
+  readonly args: unknown
+  readonly argsBytes: number | undefined
+  readonly result: unknown
+  readonly resultBytes: number | undefined
+}
+
+/** What is known about the values of a draft already, and need not be found out again. */
+export interface KnownValues {
+  readonly measured?: MeasuredBytes | undefined
+  /** Values that are what the schemas of their fields allow; the same value under its field is not checked again. */
+  readonly checked?: FieldDraft | undefined
+}
 
 /**
  * Makes an event of a draft: what the schema would refuse is cut or left out field by field, each with a note, so
@@ -44,7 +57,7 @@ export type MeasuredBytes = ReadonlyMap<unknown, number>
 export function fitEvent(
   draft: FieldDraft,
   notes: readonly string[],
-  measured: MeasuredBytes = new Map(),
+  { measured, checked }: KnownValues = {},
 ): EventFields {
   const taken = [...notes]
   const fitted: Fitted = {}
@@ -52,13 +65,16 @@ export function fitEvent(
     if (!isEventField(field)) continue
     const value = draft[field]
     if (value === undefined || value === null || value === '') continue
-    const fit = fitField(field, value, taken)
+    const isChecked = checked !== undefined && checked[field] === value
+    const fit = fitField(field, value, isChecked, taken)
     if (fit !== undefined) fitted[field] = fit
   }
   const argumentsField = 'gen_ai.tool.call.arguments'
-  fitCapture(fitted, argumentsField, 'arguments.size_bytes', 'arguments.capture', measured)
+  const argsBytes = fitted[argumentsField] === measured?.args ? measured?.argsBytes : undefined
+  fitCapture(fitted, argumentsField, 'arguments.size_bytes', 'arguments.capture', argsBytes)
   const resultField = 'gen_ai.tool.call.result'
-  fitCapture(fitted, resultField, 'result.size_bytes', 'result.capture', measured)
+  const resultBytes = fitted[resultField] === measured?.result ? measured?.resultBytes : undefined
+  fitCapture(fitted, resultField, 'result.size_bytes', 'result.capture', resultBytes)
   fitRaw(fitted, taken)
   fitLeaf(fitted, taken)
   if (taken.length > 0) {
@@ -67,21 +83,21 @@ export function fitEvent(
       maxNotes,
     )
   }
-  return checked(fitted)
+  return asFields(fitted)
 }
 
 type Fitted = { [F in EventField]?: unknown }
 
 /** The cast is safe: every value passed the schema of its field, or was made here to fit it. */
-function checked(fields: Fitted): EventFields {
+function asFields(fields: Fitted): EventFields {
   return fields as EventFields
 }
 
-function fitField(field: EventField, value: unknown, notes: string[]): unknown {
+function fitField(field: EventField, value: unknown, isChecked: boolean, notes: string[]): unknown {
   const spec: FieldSpec = eventFields[field]
   if (spec.type === 'json') return fitJson(field, value, notes)
   if (field === 'raw.record') return value
-  if (isValidField(field, value)) return value
+  if (isChecked || isValidField(field, value)) return value
   const longest = maxLength(spec.schema)
   if (typeof value === 'string' && longest !== undefined && value.length > longest) {
     const cut = cutText(value, longest)
@@ -119,11 +135,11 @@ function fitCapture(
   content: 'gen_ai.tool.call.arguments' | 'gen_ai.tool.call.result',
   size: 'arguments.size_bytes' | 'result.size_bytes',
   capture: 'arguments.capture' | 'result.capture',
-  measured: MeasuredBytes,
+  measuredBytes: number | undefined,
 ): void {
   const value = fields[content]
   if (value === undefined) return
-  const sizeBytes = measured.get(value) ?? byteLength(JSON.stringify(value))
+  const sizeBytes = measuredBytes ?? byteLength(JSON.stringify(value))
   fields[size] ??= sizeBytes
   if (sizeBytes <= maxCaptureBytes) {
     if (fields[capture] === undefined || fields[capture] === 'absent') fields[capture] = 'full'
@@ -181,8 +197,8 @@ function fitLeaf(fields: Fitted, notes: string[]): void {
 function roughClearBytes(fields: Fitted): number {
   let bytes = 0
   for (const field of Object.keys(fields)) {
-    if (!isEventField(field) || fieldGroup(field) !== 'clear') continue
-    const value = fields[field]
+    if (groupOf(field) !== 'clear') continue
+    const value = fields[field as EventField]
     // Escaped, a UTF-16 unit takes at most six bytes.
     bytes += field.length + 32
     if (typeof value === 'string') bytes += 6 * value.length

@@ -30,7 +30,13 @@ import type { Redactor } from '../redaction/redactor.ts'
 import { byteLength, fitEvent } from './fit-event.ts'
 import { jsonBytes } from './json-bytes.ts'
 import type { ReadableRecord, ReceivedRecord, UnreadableRecord } from './received-record.ts'
-import { hasInexactNumber, hasUnsafeInteger, jsonDepth } from './scan-json.ts'
+import {
+  countMembers,
+  hasInexactNumber,
+  hasUnsafeInteger,
+  type JsonShape,
+  jsonShape,
+} from './scan-json.ts'
 
 /** Why a record was kept as rejected. Names field and rule, never the value. */
 export interface RecordProblem {
@@ -63,6 +69,13 @@ export interface ReceiveContext {
   readonly digest: Digest
 }
 
+/** What all records of one call have in common. */
+interface TurnContext extends ReceiveContext {
+  readonly observed: Timestamp
+  /** Latest time of an event that is taken for one. */
+  readonly latest: Timestamp
+}
+
 type Disposition = 'mapped' | 'unmapped' | 'rejected'
 
 /** Clocks of sources run ahead; what is further than this is no clock. */
@@ -81,8 +94,13 @@ export function receiveRecords(
   const events: ObservedEvent[] = []
   const digests: string[] = []
   const problems: RecordProblem[] = []
+  const turn: TurnContext = {
+    ...context,
+    observed: timestampFromMs(context.nowMs),
+    latest: timestampFromMs(context.nowMs + maxAheadMs),
+  }
   for (const [ordinal, record] of records.entries()) {
-    const { disposition, made, problem } = receiveRecord(record, context)
+    const { disposition, made, problem } = receiveRecord(record, turn)
     counts[disposition]++
     const digest = record.readable ? digestOf(record, made, context.digest) : ''
     for (const event of made) {
@@ -129,11 +147,13 @@ interface Outcome {
   readonly problem?: Omit<RecordProblem, 'record'>
 }
 
-function receiveRecord(record: ReceivedRecord, context: ReceiveContext): Outcome {
+function receiveRecord(record: ReceivedRecord, context: TurnContext): Outcome {
   if (!record.readable) return rejectBytes(record, context)
-  const fault = structuralFault(record.text)
+  const shape = jsonShape(record.text)
+  const fault = structuralFault(record, shape)
   if (fault !== undefined) return rejectRecord(record, fault, context)
-  const sound = mayLackCanonicalForm(record.text) ? repaired(record) : record
+  const isOdd = shape.hasUnusualNumber || record.text.includes('\\')
+  const sound = isOdd && mayLackCanonicalForm(record.text) ? repaired(record) : record
   const mapping = context.mappings.find((each) => each.recognise(sound))
   if (mapping === undefined) return keepUnmapped(sound, 'no mapping recognises the record', context)
   const result = mapRecord(mapping, sound)
@@ -145,7 +165,7 @@ function receiveRecord(record: ReceivedRecord, context: ReceiveContext): Outcome
   }
   return {
     disposition: 'mapped',
-    made: result.map((event) => finish(event, sound, mapping.id, context)),
+    made: result.map((event) => finish(event, sound, shape, mapping.id, context)),
   }
 }
 
@@ -161,15 +181,18 @@ function mapRecord(
   }
 }
 
-function structuralFault(text: string): Omit<RecordProblem, 'record'> | undefined {
-  if (jsonDepth(text) > maxJsonDepth) {
+function structuralFault(
+  { text, value }: ReadableRecord,
+  { depth, members }: JsonShape,
+): Omit<RecordProblem, 'record'> | undefined {
+  if (depth > maxJsonDepth) {
     return {
       code: 'RECORD_INVALID',
       field: undefined,
       reason: `is nested deeper than ${maxJsonDepth} levels`,
     }
   }
-  const duplicate = findDuplicateKey(text)
+  const duplicate = countMembers(value) === members ? undefined : findDuplicateKey(text)
   return duplicate === undefined
     ? undefined
     : { code: 'RECORD_INVALID', field: duplicate, reason: 'stands twice in one object' }
@@ -194,24 +217,33 @@ function repaired(record: ReadableRecord): ReadableRecord {
 function finish(
   event: MappedEvent,
   record: ReadableRecord,
+  { hasUnusualNumber }: JsonShape,
   mappingId: string,
-  context: ReceiveContext,
+  context: TurnContext,
 ): ObservedEvent {
-  const notes = [...event.notes]
-  if (hasUnsafeInteger(record.text)) notes.push('numbers:beyond_2^53')
-  if (record.replaced === true) notes.push('values:replaced')
-  const draft: FieldDraft = {
-    'source.trust': 'asserted',
-    ...event.fields,
-    'record.disposition': 'mapped',
-    'mapping.id': mappingId,
-  }
   const { text } = record
-  if (event.whole && notes.length === 0 && !hasRaw(event.fields) && !hasInexactNumber(text)) {
-    const made = complete({ ...draft, 'raw.size_bytes': byteLength(text) }, notes, context)
+  const notes = [...event.notes]
+  if (hasUnusualNumber && hasUnsafeInteger(text)) notes.push('numbers:beyond_2^53')
+  if (record.replaced === true) notes.push('values:replaced')
+  const checked = event.checked === true ? event.fields : undefined
+  const isExact = !hasUnusualNumber || !hasInexactNumber(text)
+  if (event.whole && notes.length === 0 && !hasRaw(event.fields) && isExact) {
+    const own = { 'raw.size_bytes': byteLength(text) }
+    const made = complete(mappedDraft(event.fields, mappingId, own), notes, context, checked)
     if (isWhole(made)) return made
   }
-  return complete({ ...draft, ...rawFields(event.fields, text) }, notes, context)
+  const own = rawFields(event.fields, text)
+  return complete(mappedDraft(event.fields, mappingId, own), notes, context, checked)
+}
+
+function mappedDraft(fields: FieldDraft, mappingId: string, own: FieldDraft): FieldDraft {
+  return {
+    'source.trust': 'asserted',
+    ...fields,
+    'record.disposition': 'mapped',
+    'mapping.id': mappingId,
+    ...own,
+  }
 }
 
 /** True when nothing of the draft was cut or left out. */
@@ -239,7 +271,7 @@ function rawFields(fields: FieldDraft, text: string): FieldDraft {
     : { 'raw.record': text, 'raw.size_bytes': byteLength(text), 'raw.encoding': 'utf8' }
 }
 
-function keepUnmapped(record: ReadableRecord, reason: string, context: ReceiveContext): Outcome {
+function keepUnmapped(record: ReadableRecord, reason: string, context: TurnContext): Outcome {
   const draft: FieldDraft = {
     'source.trust': 'asserted',
     ...(record.otlp === undefined
@@ -260,7 +292,7 @@ function keepUnmapped(record: ReadableRecord, reason: string, context: ReceiveCo
 function rejectRecord(
   record: ReadableRecord,
   problem: Omit<RecordProblem, 'record'>,
-  context: ReceiveContext,
+  context: TurnContext,
 ): Outcome {
   const safe = redactedProblem(problem, context.redactor)
   const draft: FieldDraft = {
@@ -283,7 +315,7 @@ function numberingOf({ value, otlp }: DecodedRecord): FieldDraft {
 }
 
 /** Bytes are redacted as Latin-1, in which each byte is a character, and kept as base64 unless they are UTF-8. */
-function rejectBytes(record: UnreadableRecord, context: ReceiveContext): Outcome {
+function rejectBytes(record: UnreadableRecord, context: TurnContext): Outcome {
   const bytes = Buffer.from(record.bytes)
   const isText = record.code !== 'ENCODING_INVALID'
   const { text, redactions } = context.redactor.redactText(
@@ -323,29 +355,33 @@ function reasonText({ code, field, reason }: Omit<RecordProblem, 'record'>): str
   return `${code}: ${field === undefined ? '' : `${field} `}${reason}`.slice(0, maxReason)
 }
 
-/** What every event carries, then redaction, then the bounds of the schema. Full sizes are those before redaction. */
+/**
+ * What every event carries, then redaction, then the bounds of the schema. Full sizes are those before redaction.
+ *
+ * @param draft of this event alone: what is missing is set in it
+ * @param checked values that are what the schemas of their fields allow
+ */
 function complete(
   draft: FieldDraft,
   notes: readonly string[],
-  context: ReceiveContext,
+  context: TurnContext,
+  checked?: FieldDraft,
 ): ObservedEvent {
   const allNotes = [...notes]
-  const observed = timestampFromMs(context.nowMs)
-  const occurred = occurredTime(draft['time.occurred'], context.nowMs, allNotes)
-  const measured = new Map<unknown, number>()
-  const sized = {
-    ...draft,
-    'arguments.size_bytes':
-      draft['arguments.size_bytes'] ?? measure(draft['gen_ai.tool.call.arguments'], measured),
-    'result.size_bytes':
-      draft['result.size_bytes'] ?? measure(draft['gen_ai.tool.call.result'], measured),
-    'source.format': draft['source.format'] ?? context.format,
-    'source.id': context.sourceId,
-    'time.observed': validTime(draft['time.observed']) ?? observed,
-    'time.occurred': occurred ?? observed,
-    'time.source': occurred === undefined ? 'inferred' : (draft['time.source'] ?? 'source'),
-  }
-  return asObserved(fitEvent(context.redactor.redactEvent(draftAsEvent(sized)), allNotes, measured))
+  const { observed } = context
+  const occurred = occurredTime(draft['time.occurred'], context.latest, allNotes)
+  const args = draft['gen_ai.tool.call.arguments']
+  const result = draft['gen_ai.tool.call.result']
+  const measured = { args, argsBytes: bytesOf(args), result, resultBytes: bytesOf(result) }
+  draft['arguments.size_bytes'] ??= measured.argsBytes
+  draft['result.size_bytes'] ??= measured.resultBytes
+  draft['source.format'] ??= context.format
+  draft['source.id'] = context.sourceId
+  draft['time.observed'] = validTime(draft['time.observed']) ?? observed
+  draft['time.occurred'] = occurred ?? observed
+  draft['time.source'] = occurred === undefined ? 'inferred' : (draft['time.source'] ?? 'source')
+  const redacted = context.redactor.redactEvent(draftAsEvent(draft))
+  return asObserved(fitEvent(redacted, allNotes, { measured, checked }))
 }
 
 function validTime(value: unknown): Timestamp | undefined {
@@ -353,11 +389,8 @@ function validTime(value: unknown): Timestamp | undefined {
 }
 
 /** Fields of a draft come out of a JSON parser. */
-function measure(value: unknown, measured: Map<unknown, number>): number | undefined {
-  if (value === undefined) return undefined
-  const bytes = jsonBytes(value as JsonValue)
-  measured.set(value, bytes)
-  return bytes
+function bytesOf(value: unknown): number | undefined {
+  return value === undefined ? undefined : jsonBytes(value as JsonValue)
 }
 
 /** The cast is safe: the redactor walks any values, and `fitEvent` checks every field afterwards. */
@@ -370,14 +403,13 @@ function asObserved(fields: ReturnType<typeof fitEvent>): ObservedEvent {
   return fields as ObservedEvent
 }
 
-function occurredTime(value: unknown, nowMs: number, notes: string[]): Timestamp | undefined {
+function occurredTime(value: unknown, latest: Timestamp, notes: string[]): Timestamp | undefined {
   if (typeof value !== 'string' || value === '') return undefined
   const time = normaliseTimestamp(value)
   if (time === undefined) {
     notes.push('time.occurred:invalid')
     return undefined
   }
-  const latest = timestampFromMs(nowMs + maxAheadMs)
   if (time <= latest) return time
   notes.push('time.occurred:clamped')
   return latest

@@ -1,3 +1,6 @@
+import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
+import { isJsonObject } from '../mappings/mapping.ts'
+
 /** Half-open range of offsets. */
 export interface Slice {
   readonly from: number
@@ -74,26 +77,66 @@ function valueEnd(text: string, from: number): number {
   return text.length
 }
 
+/** Quotes are looked for by the engine, which compares many characters at once; escaped ones are passed over. */
 function stringEnd(text: string, from: number): number {
-  for (let at = from + 1; at < text.length; at++) {
-    const char = text.charCodeAt(at)
-    if (char === 0x5c) at++
-    else if (char === 0x22) return at + 1
+  for (let at = text.indexOf('"', from + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+    let backslash = at - 1
+    while (text.charCodeAt(backslash) === 0x5c) backslash--
+    if ((at - backslash) % 2 === 1) return at + 1
   }
   return text.length
 }
 
-/** Deepest nesting of objects and lists in valid JSON text. */
-export function jsonDepth(text: string): number {
+/** What one pass over valid JSON text finds. */
+export interface JsonShape {
+  /** Deepest nesting of objects and lists. */
+  readonly depth: number
+  /** Members of all objects, those of a duplicate key one by one. */
+  readonly members: number
+  /** True when a number has an exponent or so many characters that a double may keep only a part of it. */
+  readonly hasUnusualNumber: boolean
+}
+
+/** Fewer characters than this, and no exponent: a double keeps all of the number. */
+const unusualNumberChars = 16
+
+export function jsonShape(text: string): JsonShape {
   let depth = 0
   let deepest = 0
+  let members = 0
+  let numberFrom = -1
+  let hasUnusualNumber = false
   for (let at = 0; at < text.length; at++) {
     const char = text.charCodeAt(at)
+    if (char >= 0x30 && char <= 0x39) {
+      if (numberFrom < 0) numberFrom = at
+      else if (at - numberFrom >= unusualNumberChars - 1) hasUnusualNumber = true
+      continue
+    }
+    if (numberFrom >= 0) {
+      if (char === 0x2e) continue
+      if (char === 0x45 || char === 0x65) hasUnusualNumber = true
+      numberFrom = -1
+    }
     if (char === 0x22) at = stringEnd(text, at) - 1
+    else if (char === 0x3a) members++
     else if (char === 0x7b || char === 0x5b) deepest = Math.max(deepest, ++depth)
     else if (char === 0x7d || char === 0x5d) depth--
   }
-  return deepest
+  return { depth: deepest, members, hasUnusualNumber }
+}
+
+/** Members of all objects of a value: fewer than in the text that it was parsed from when a key stood twice in one. */
+export function countMembers(value: JsonValue): number {
+  if (typeof value !== 'object' || value === null) return 0
+  let members = 0
+  if (Array.isArray(value)) {
+    for (const item of value) members += countMembers(item)
+    return members
+  }
+  if (!isJsonObject(value)) return 0
+  for (const key of Object.keys(value)) members += 1 + countMembers(value[key] ?? null)
+  return members
 }
 
 /** True when valid JSON text holds an integer beyond 2^53, which a parsed value shows wrong (RFC 7493 section 2.2). */

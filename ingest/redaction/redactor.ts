@@ -7,7 +7,7 @@ import { type NameJudgement, namesOf, noNames } from './name-judgement.ts'
 import { compilePathRules } from './path-rules.ts'
 import { personalDataRules } from './personal-data-rules.ts'
 import { redactNamedSecret } from './redact-named-secret.ts'
-import { redactText } from './redact-text.ts'
+import { maxScanLength, redactText } from './redact-text.ts'
 import { isMarker } from './redaction-marker.ts'
 import {
   createRedactionPass,
@@ -18,6 +18,7 @@ import {
   type RedactionPass,
 } from './redaction-pass.ts'
 import { anyValueKeys, jwkPrivateMembers, pairNameKeys, pairValueKeys } from './secret-names.ts'
+import { mayHoldSecret } from './secret-prefilter.ts'
 
 export interface RedactorOptions {
   /** HMAC token of a secret, see `createRedactionToken`. Absent before the log's token key is known. */
@@ -91,9 +92,13 @@ function passPolicy(policy: RedactionPolicy): PassPolicy {
 
 function redactEvent<E extends EventFields>(event: E, pass: RedactionPass): E {
   const changed: Record<string, unknown> = {}
-  const identityPass: RedactionPass = { ...pass, ...credentialsOnly, paths: pass.paths }
-  for (const [field, value] of Object.entries(event)) {
+  const identityPass: RedactionPass = seeksOnlySecrets(pass)
+    ? pass
+    : { ...pass, ...credentialsOnly, paths: pass.paths }
+  for (const field of Object.keys(event)) {
+    const value: unknown = event[field as keyof E]
     if (value === undefined || typeof value === 'number' || notScanned.has(field)) continue
+    if (isClean(value, undefined, pass)) continue
     const fieldPass = freeFields.has(field) ? pass : identityPass
     const redacted = redactField(value, field, fieldPass)
     if (redacted !== value) changed[field] = redacted
@@ -160,6 +165,22 @@ function countOf(redactions: readonly Redaction[]): number {
 function manifestOf(redactions: readonly Redaction[]): Redaction[] {
   const seen = new Map(redactions.map((entry) => [`${entry.path} ${entry.rule}`, entry]))
   return [...seen.values()]
+}
+
+/** True where no policy asks for more than credentials. */
+function seeksOnlySecrets(pass: RedactionPass): boolean {
+  return pass.personalData.length === 0 && pass.paths === undefined && !pass.entropyHints
+}
+
+/** Most strings are: no path is built for them. */
+function isClean(value: unknown, named: string | undefined, pass: RedactionPass): boolean {
+  return (
+    named === undefined &&
+    typeof value === 'string' &&
+    value.length <= maxScanLength &&
+    seeksOnlySecrets(pass) &&
+    !mayHoldSecret(value)
+  )
 }
 
 function redactValue(
@@ -248,6 +269,7 @@ function redactArray(
   for (let index = 0; index < array.length; index++) {
     const element = array[index]
     const kind = named ?? argumentKind(array[index - 1], element, pass.names)
+    if (isClean(element, kind, pass)) continue
     const redacted = redactValue(element, `${path}/${index}`, kind, pass, depth + 1)
     if (redacted === element) continue
     copy ??= [...array]
@@ -274,24 +296,24 @@ function redactObject(
   const { names } = pass
   const pair = pairKind(object, names)
   const isJwk = names.jsonWebKeys && 'kty' in object && typeof object.kty === 'string'
-  let changed = false
-  const entries = Object.entries(object).map(([key, value]): [string, unknown] => {
+  let changed: [string, unknown][] | undefined
+  const keys = Object.keys(object)
+  for (const [at, key] of keys.entries()) {
+    const value: unknown = Reflect.get(object, key)
     const kind =
       isJwk && jwkPrivateMembers.has(key)
         ? 'private-key'
         : (names.kindOf(key) ?? inheritedKind(key, named, pair))
     const redactedKey = redactText(key, path, pass)
-    const redacted = redactValue(
-      value,
-      `${path}/${pointerSegment(redactedKey)}`,
-      kind,
-      pass,
-      depth + 1,
-    )
-    if (redacted !== value || redactedKey !== key) changed = true
-    return [redactedKey, redacted]
-  })
-  return changed ? Object.fromEntries(entries) : object
+    const redacted = isClean(value, kind, pass)
+      ? value
+      : redactValue(value, `${path}/${pointerSegment(redactedKey)}`, kind, pass, depth + 1)
+    if (changed === undefined && (redacted !== value || redactedKey !== key)) {
+      changed = keys.slice(0, at).map((earlier) => [earlier, Reflect.get(object, earlier)])
+    }
+    changed?.push([redactedKey, redacted])
+  }
+  return changed === undefined ? object : Object.fromEntries(changed)
 }
 
 function inheritedKind(

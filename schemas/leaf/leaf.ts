@@ -3,8 +3,8 @@ import { SealtrailError } from '../errors.ts'
 import type { RecordedEvent } from '../event/event.ts'
 import {
   type EventField,
-  eventFields,
   type FieldGroup,
+  groupOf,
   type SealedGroup,
   sealedGroups,
 } from '../event/fields.ts'
@@ -90,10 +90,6 @@ const firstOwnKey = 'leaf.commitments'
 
 const canonicalGroups = [...sealedGroups].sort()
 
-const groups: ReadonlyMap<string, FieldGroup> = new Map(
-  Object.entries(eventFields).map(([key, { group }]) => [key, group]),
-)
-
 /** Where the value of a field goes, and its name as JSON writes it, with the colon. */
 interface Place {
   readonly key: string
@@ -120,7 +116,7 @@ function layoutOf(keys: readonly string[]): Layout {
     return layout
   }
   const places = [...keys].sort().flatMap((key): Place[] => {
-    const group = groups.get(key)
+    const group = groupOf(key)
     return group === undefined ? [] : [{ key, group, name: `${JSON.stringify(key)}:` }]
   })
   const layout = { keys: [...keys], places }

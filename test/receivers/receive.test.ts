@@ -8,8 +8,8 @@ import {
   arrayElements,
   hasInexactNumber,
   hasUnsafeInteger,
-  jsonDepth,
   jsonErrorOffset,
+  jsonShape,
   objectMembers,
 } from '../../ingest/receivers/scan-json.ts'
 import { createRedactor } from '../../ingest/redaction/redactor.ts'
@@ -157,7 +157,7 @@ describe('JSON scanning', () => {
   })
 
   it('counts depth and large integers outside of strings only', () => {
-    expect(jsonDepth('{"a":[[1]],"b":"[[[[["}')).toBe(3)
+    expect(jsonShape('{"a":[[1]],"b":"[[[[["}').depth).toBe(3)
     expect(hasUnsafeInteger('{"a":9007199254740993}')).toBe(true)
     expect(hasUnsafeInteger('{"a":9007199254740991,"b":"9007199254740993"}')).toBe(false)
     expect(hasUnsafeInteger('[1.2345678901234567]')).toBe(false)
