@@ -306,9 +306,9 @@ function warningsOf(seen: {
 /** First admin and source from files, for unattended starts. */
 async function prepareAccounts(control: Control, configuration: Configuration): Promise<void> {
   const { adminName, adminPasswordFile, sourceSecretFile, logId } = configuration
-  if (adminName !== undefined && adminPasswordFile !== undefined && control.needsSetup()) {
+  if (adminName !== undefined && adminPasswordFile !== undefined && control.accounts.needsSetup()) {
     const password = (await readFile(adminPasswordFile, 'utf8')).replace(/\r?\n$/, '')
-    await control.createUser({ name: adminName, password, role: 'admin' }, 'operator')
+    await control.accounts.createUser({ name: adminName, password, role: 'admin' }, 'operator')
   }
   if (sourceSecretFile !== undefined) {
     const secret = (await readFile(sourceSecretFile, 'utf8')).trim()

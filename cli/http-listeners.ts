@@ -3,6 +3,7 @@ import { chmod, rm } from 'node:fs/promises'
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import { createApi, networkServer } from '../analytics/api/api-server.ts'
+import { anyRole } from '../analytics/api/principal.ts'
 import { problemOf, sendProblem } from '../analytics/api/problem-reply.ts'
 import { checkWay, isFromThisMachine, type Reach } from '../analytics/api/reach.ts'
 import { checkRequestOrigin } from '../analytics/api/request-origin.ts'
@@ -69,7 +70,9 @@ export async function openListeners({
   main.setNotFoundHandler(refuseUnknown)
   if (webPort !== undefined) {
     // The dashboard has pages; whoever asks for anything else is a program, and is answered as one.
-    for (const path of ['/api/*', '/v1/*', '/tlog/*']) main.all(path, refuseUnknown)
+    for (const path of ['/api/*', '/v1/*', '/tlog/*']) {
+      main.all(path, { config: { roles: anyRole } }, refuseUnknown)
+    }
     await main.register(httpProxy, {
       upstream: `http://127.0.0.1:${webPort}`,
       httpMethods: ['GET', 'HEAD'],
@@ -91,7 +94,9 @@ export async function openListeners({
   registerReceivers(otlp, receivers)
 
   const control = await createApi(core.api, { kind: 'control' })
-  control.post('/control/setup-link', async () => ({ token: await core.control.createSetupLink() }))
+  control.post('/control/setup-link', async () => ({
+    token: await core.control.accounts.createSetupLink(),
+  }))
   control.setNotFoundHandler(refuseUnknown)
 
   const { host } = configuration

@@ -139,7 +139,9 @@ async function start(
       otlpOrigin: listeners.otlpOrigin,
       dataDirectory: configuration.dataDirectory,
       isDefaultDirectory: configuration.dataDirectory === resolve('.sealtrail'),
-      setupToken: control.needsSetup() ? await control.createSetupLink() : undefined,
+      setupToken: control.accounts.needsSetup()
+        ? await control.accounts.createSetupLink()
+        : undefined,
       withWeb,
     }),
   )
@@ -195,7 +197,7 @@ function datesOf({ subject, notBeforeMs, notAfterMs }: Certificates) {
  * @throws SealtrailError `LISTEN_REFUSED`
  */
 function refuseWithoutAdmin({ control }: Core, { exposed }: Configuration): void {
-  if (!exposed || !control.needsSetup()) return
+  if (!exposed || !control.accounts.needsSetup()) return
   throw new SealtrailError(
     'LISTEN_REFUSED',
     'there is no account yet, and others than this machine could come here',

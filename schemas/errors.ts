@@ -16,12 +16,15 @@ export const errorCatalogue = {
   // -- who may
   AUTHENTICATION_REQUIRED: { status: 401, title: 'Authentication is required' },
   CREDENTIALS_INVALID: { status: 401, title: 'The credentials are not valid' },
+  SECOND_FACTOR_REQUIRED: { status: 401, title: 'A second factor is required' },
+  IDENTITY_PROVIDER_UNAVAILABLE: { status: 503, title: 'The identity provider does not answer' },
   PERMISSION_DENIED: { status: 403, title: 'This is not permitted' },
   CROSS_ORIGIN_REFUSED: { status: 403, title: 'A request from another origin was refused' },
   RATE_LIMITED: { status: 429, title: 'Too many requests' },
   QUOTA_EXCEEDED: { status: 429, title: 'The quota of this source is used up' },
   // -- commands
   VERSION_CONFLICT: { status: 409, title: 'Somebody else changed this first' },
+  LAST_ADMIN: { status: 409, title: 'Nobody could administer Sealtrail any more' },
   // -- configuration and start
   CONFIG_INVALID: { status: 500, title: 'The configuration is not valid' },
   LISTEN_REFUSED: { status: 500, title: 'Listening on this address is refused' },

@@ -11,6 +11,7 @@ import type { RecordedEvent } from '../../schemas/event/event.ts'
 import type { RedactionPolicy } from '../../schemas/redaction-policy.ts'
 import type { HashReader } from '../../schemas/tlog/merkle.ts'
 import type { ColumnarClient } from '../store/columnar-client.ts'
+import type { IdentityProvider } from './identity-provider.ts'
 import type { InspectedValue } from './redaction-preview.ts'
 import type { SessionStore } from './session-store.ts'
 
@@ -26,6 +27,8 @@ export interface ApiContext {
   readonly logId: string
   readonly control: Control
   readonly sessions: SessionStore
+  /** The identity provider that people may sign in with; absent where there is none. */
+  readonly identityProvider?: IdentityProvider | undefined
   readonly reader: LedgerReader
   readonly storage: LedgerStorage
   readonly payloads: PayloadStore

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import cookie from '@fastify/cookie'
 import swagger from '@fastify/swagger'
 import Fastify, {
   type FastifyInstance,
+  type FastifyReply,
   type FastifyRequest,
   type FastifyServerFactory,
   LogController,
@@ -16,16 +18,21 @@ import { AccessLog } from './access-log.ts'
 import type { ApiContext } from './api-context.ts'
 import { ExportShelf } from './export-shelf.ts'
 import { HeavyWork } from './heavy-work.ts'
+import { KnownDevices } from './known-devices.ts'
 import { LoginThrottle } from './login-throttle.ts'
 import { openApiOptions } from './openapi.ts'
-import type { Principal } from './principal.ts'
+import { adminRole, hasRole, type Principal } from './principal.ts'
 import { problemOf, sendProblem } from './problem-reply.ts'
 import { checkWay, isFromThisMachine, type Reach } from './reach.ts'
 import { checkRequestOrigin, isApi } from './request-origin.ts'
-import { type RouteContext, requirePrincipal, sessionCookie } from './route-context.ts'
+import { RequestRate } from './request-rate.ts'
+import { type RouteContext, requirePrincipal, sessionCookieOf } from './route-context.ts'
+import { accountRoutes } from './routes/account-routes.ts'
+import { administrationRoutes } from './routes/administration-routes.ts'
 import { eventRoutes } from './routes/event-routes.ts'
 import { exportRoutes } from './routes/export-routes.ts'
 import { findingRoutes } from './routes/finding-routes.ts'
+import { identityProviderRoutes } from './routes/identity-provider-routes.ts'
 import { integrityRoutes } from './routes/integrity-routes.ts'
 import { redactionRoutes } from './routes/redaction-routes.ts'
 import { schemaRoutes } from './routes/schema-routes.ts'
@@ -33,6 +40,8 @@ import { searchRoutes } from './routes/search-routes.ts'
 import { sessionRoutes } from './routes/session-routes.ts'
 import { sourceRoutes } from './routes/source-routes.ts'
 import { tlogRoutes } from './routes/tlog-routes.ts'
+import { userRoutes } from './routes/user-routes.ts'
+import { TotpEnrolments } from './totp-enrolments.ts'
 
 /** Where a listener on TCP is reached, and over TLS where a factory says so. */
 export interface NetworkListener {
@@ -51,12 +60,15 @@ export type ApiListener =
  * The HTTP API, `/api/v1/*` and `/tlog/*`. One Fastify instance a listener; both share the context.
  *
  * Authentication happens here, before anything of the request is read: a route needs a session unless its `config` says
- * `public`. Authorisation happens in each route: {@link requirePrincipal}, {@link requireAdmin}.
+ * `public`, and one of its `roles`; what says neither is for admins. What a role may see inside an answer is decided
+ * where it is asked: the query compiler, and the evidence of an event.
  */
 export async function createApi(
   context: ApiContext,
   listener: ApiListener,
 ): Promise<FastifyInstance> {
+  const secureCookies = listener.kind === 'network' && listener.reach.https
+  const cookieName = sessionCookieOf(secureCookies)
   const app = Fastify({
     ...(listener.kind === 'network' ? networkServer(listener) : {}),
     loggerInstance: context.logger,
@@ -69,8 +81,9 @@ export async function createApi(
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   await app.register(cookie)
-  await app.register(swagger, openApiOptions(context.version))
+  await app.register(swagger, openApiOptions(context.version, cookieName))
   app.decorateRequest('principal', undefined)
+  const rate = new RequestRate(context.clock)
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({
       'x-content-type-options': 'nosniff',
@@ -94,9 +107,24 @@ export async function createApi(
         { hint: 'Open the link there, or through ssh -L. See docs/tls.md.' },
       )
     }
-    request.principal = sessionPrincipal(context, request)
+    request.principal = sessionPrincipal(context, cookieName, request)
     // Also for a path that is no route: who is nobody learns nothing, not even what there is.
-    if (isApi(url) && config.public !== true) requirePrincipal(request)
+    if (!isApi(url)) return
+    limitRate(rate, request, reply)
+    if (config.public === true) return
+    const principal = requirePrincipal(request)
+    if (request.is404) return
+    const roles = config.roles ?? adminRole
+    if (!hasRole(principal, roles)) {
+      throw new SealtrailError('PERMISSION_DENIED', `this needs the role ${roles.join(' or ')}`)
+    }
+    if (principal.kind === 'user' && principal.mustEnrol && config.beforeEnrolment !== true) {
+      throw new SealtrailError(
+        'SECOND_FACTOR_REQUIRED',
+        `the role ${principal.role} needs a second factor, and this account has none`,
+        { hint: 'Set one up at /account.' },
+      )
+    }
   })
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error, request.id)
@@ -110,11 +138,18 @@ export async function createApi(
     throttle: new LoginThrottle(context.clock),
     heavyWork: new HeavyWork(2),
     exports: new ExportShelf(context.exportDirectory),
-    secureCookies: listener.kind === 'network' && listener.reach.https,
+    secureCookies,
+    publicOrigin: listener.kind === 'network' ? listener.reach.publicOrigin : undefined,
+    enrolments: new TotpEnrolments(context.clock),
+    devices: new KnownDevices(randomBytes),
   }
   const typed = app.withTypeProvider<ZodTypeProvider>()
   for (const register of [
     sessionRoutes,
+    identityProviderRoutes,
+    accountRoutes,
+    userRoutes,
+    administrationRoutes,
     searchRoutes,
     eventRoutes,
     findingRoutes,
@@ -130,14 +165,44 @@ export async function createApi(
   return app
 }
 
-function sessionPrincipal(context: ApiContext, request: FastifyRequest): Principal | undefined {
-  const token = request.cookies[sessionCookie]
-  if (token === undefined) return undefined
-  const userId = context.sessions.userOf(token)
-  if (userId === undefined) return undefined
-  const user = context.control.user(userId)
-  if (user === undefined || user.disabled) return undefined
-  return { kind: 'user', id: user.id, name: user.name, role: user.role, logId: context.logId }
+function sessionPrincipal(
+  context: ApiContext,
+  cookieName: string,
+  request: FastifyRequest,
+): Principal | undefined {
+  const token = request.cookies[cookieName]
+  const session = token === undefined ? undefined : context.sessions.find(token)
+  if (token === undefined || session === undefined) return undefined
+  const { accounts } = context.control
+  const user = accounts.user(session.userId)
+  // Another password, role or second factor, or a disabled account: whoever signed in before must sign in again.
+  if (user === undefined || user.disabled || user.sessionsSince !== session.since) {
+    context.sessions.end(token)
+    return undefined
+  }
+  return {
+    kind: 'user',
+    id: user.id,
+    name: user.name,
+    role: user.role,
+    logId: user.logId ?? context.logId,
+    sessionId: session.id,
+    mustEnrol: accounts.mustEnrol(user),
+  }
+}
+
+/** A caller is a session, or an address where there is none. @throws SealtrailError `RATE_LIMITED` */
+function limitRate(rate: RequestRate, request: FastifyRequest, reply: FastifyReply): void {
+  const { principal } = request
+  if (principal?.kind === 'operator') return
+  const waitMs = rate.take(
+    principal === undefined ? `address ${request.ip}` : `session ${principal.sessionId}`,
+  )
+  if (waitMs === 0) return
+  reply.header('retry-after', String(Math.ceil(waitMs / 1000)))
+  throw new SealtrailError('RATE_LIMITED', 'more requests than one session may send', {
+    retryable: true,
+  })
 }
 
 /** A year, of this name only: what else runs on its subdomains is not ours to decide. RFC 6797. */

@@ -3,9 +3,9 @@ import type { FastifyContextConfig } from 'fastify'
 import { jsonSchemaTransform } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { Problem } from '../../schemas/api/problem.ts'
+import type { Role } from '../../schemas/api/session.ts'
 import { errorCatalogue } from '../../schemas/errors.ts'
 import { isApi } from './request-origin.ts'
-import { sessionCookie } from './route-context.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -15,6 +15,10 @@ declare module 'fastify' {
     readonly anyHost?: boolean
     /** Answered to programs and people on this machine only, not through a proxy. */
     readonly thisMachineOnly?: boolean
+    /** Who may ask; without it, and without `public`, admins alone. Decided before anything of a request is read. */
+    readonly roles?: readonly Role[]
+    /** Answered also while a second factor is still to be set up. */
+    readonly beforeEnrolment?: boolean
     /** What is answered, where it is no single JSON document. */
     readonly answers?: {
       readonly type: string
@@ -37,7 +41,10 @@ const problem = {
 }
 
 /** OpenAPI 3 from the routes: their zod schemas, what they answer, who may ask, and how they refuse. */
-export function openApiOptions(version: string): FastifyDynamicSwaggerOptions {
+export function openApiOptions(
+  version: string,
+  sessionCookie: string,
+): FastifyDynamicSwaggerOptions {
   return {
     openapi: {
       openapi: '3.0.3',

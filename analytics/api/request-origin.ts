@@ -41,6 +41,14 @@ export function checkRequestOrigin(request: FastifyRequest, { hosts, publicOrigi
   if (fromBrowser || request.headers.cookie !== undefined) throw refused()
 }
 
+/** Where people reach this process: as configured, else as the browser did; its Host was checked before. */
+export function originOf(
+  { publicOrigin }: { readonly publicOrigin: string | undefined },
+  request: FastifyRequest,
+): string {
+  return publicOrigin ?? `${request.protocol}://${request.host}`
+}
+
 /** What this process answers itself, from what is on the record. */
 export function isApi(url: string): boolean {
   return url.startsWith('/api/') || url.startsWith('/tlog/')

@@ -1,9 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
-import type { z } from 'zod'
 import { RedactionPolicy } from '../../schemas/api/redaction.ts'
-import { Password, type Role, UserName } from '../../schemas/api/session.ts'
 import { CreateSourceKeyRequest } from '../../schemas/api/sources.ts'
-import { fromHex, hex } from '../../schemas/bytes.ts'
+import { hex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import {
@@ -22,15 +19,11 @@ import type { CommitObserver, LedgerReader } from '../committed.ts'
 import type { Keyring } from '../keyring.ts'
 import type { LedgerAppender } from '../ledger-appender.ts'
 import { checkLogId, systemLogId } from '../log-id.ts'
+import { Accounts } from './accounts.ts'
+import { checked, expectVersion, type RunCommand } from './command.ts'
 import type { PasswordHasher } from './password-hash.ts'
-import {
-  type AdminAction,
-  type adminDetails,
-  isAdminAction,
-  type SourceKey,
-  SystemState,
-  type User,
-} from './system-state.ts'
+import { isAdminAction, type SourceKey, SystemState } from './system-state.ts'
+import { sameDigest, tokenDigest } from './token-digest.ts'
 
 /** `source.id` of what Sealtrail itself puts on the record: no source may be taken for it. */
 const ownSourceId = 'sealtrail'
@@ -55,15 +48,20 @@ export class Control {
     if (segment.logId !== systemLogId || segment.fromIndex > this.next) return
     for (const leaf of segment.leaves) this.applyFrom(leaf.index, leaf.event)
   }
+  /** People, and how they sign in. */
+  readonly accounts: Accounts
   private readonly parts: ControlParts
   private readonly state = new SystemState()
   private appender: LedgerAppender | undefined
   private next = 0
-  /** Verified against when a name is unknown, so that it takes as long as a known one. */
-  private decoyHash: Promise<string> | undefined
 
   constructor(parts: ControlParts) {
     this.parts = parts
+    this.accounts = new Accounts({
+      ...parts,
+      state: this.state,
+      run: (command) => this.run(command),
+    })
   }
 
   /**
@@ -84,88 +82,11 @@ export class Control {
     }
     // Only now: a command is never checked against half a fold.
     this.appender = appender
-    this.decoyHash = this.parts.passwords.hash(hex(this.parts.random(16)))
-  }
-
-  needsSetup(): boolean {
-    return this.state.users.size === 0
-  }
-
-  user(id: string): User | undefined {
-    return this.state.users.get(id)
-  }
-
-  users(): User[] {
-    return [...this.state.users.values()]
+    this.accounts.prepare()
   }
 
   sourceKeys(): SourceKey[] {
     return [...this.state.sourceKeys.values()]
-  }
-
-  /** Token of a new one-time link; earlier ones stop working. */
-  async createSetupLink(): Promise<string> {
-    const token = Buffer.from(this.parts.random(24)).toString('base64url')
-    await this.command('setup_link.create', 'first-admin', 1, 'operator', {
-      tokenSha256: digestOf(token),
-    })
-    return token
-  }
-
-  /**
-   * Makes the first admin.
-   *
-   * @throws SealtrailError `CREDENTIALS_INVALID` for a used, old or wrong token.
-   */
-  async completeSetup(token: string, account: { name: string; password: string }): Promise<User> {
-    const presented = digestOf(token)
-    const valid = () => {
-      const expected = this.state.setupTokenSha256
-      if (expected === undefined || !sameDigest(presented, expected)) {
-        throw new SealtrailError(
-          'CREDENTIALS_INVALID',
-          'this link was used already or is not the newest one',
-          {
-            hint: 'Print a new one on the machine: sealtrail setup-link',
-          },
-        )
-      }
-    }
-    valid()
-    return this.addUser({ ...account, role: 'admin' }, 'operator', valid, presented)
-  }
-
-  createUser(
-    account: { name: string; password: string; role: Role },
-    actor: string,
-  ): Promise<User> {
-    return this.addUser(account, actor, () => undefined)
-  }
-
-  async setPassword(
-    id: string,
-    password: string,
-    expectedVersion: number,
-    actor: string,
-  ): Promise<void> {
-    const passwordHash = await this.parts.passwords.hash(checked(Password, password, 'password'))
-    const check = () => expectVersion(this.state.users.get(id), expectedVersion, 'user')
-    await this.command('user.password', id, expectedVersion + 1, actor, { passwordHash }, check)
-  }
-
-  async disableUser(id: string, expectedVersion: number, actor: string): Promise<void> {
-    const check = () => expectVersion(this.state.users.get(id), expectedVersion, 'user')
-    await this.command('user.disable', id, expectedVersion + 1, actor, {}, check)
-  }
-
-  /** The user of a name and password; the same work is done for a name that nobody has. */
-  async authenticateUser(name: string, password: string): Promise<User | undefined> {
-    const user = this.state.userByName(name)
-    const stored = user?.passwordHash ?? (await this.decoyHash) ?? ''
-    const matches = await this.parts.passwords.verify(stored, password)
-    // Hashing takes a while: the user may have been disabled, or have another password by now.
-    const now = user === undefined ? undefined : this.state.users.get(user.id)
-    return matches && now?.version === user?.version && now?.disabled === false ? now : undefined
   }
 
   /**
@@ -193,13 +114,20 @@ export class Control {
       throw new SealtrailError('CONFIG_INVALID', 'the source secret is not sts_<id>_<secret>')
     }
     const known = this.state.sourceKeys.get(secret.id)?.keySha256
-    if (known !== digestOf(sourceKeyOf(secret))) await this.addSourceKey(secret, source, 'operator')
+    if (known !== tokenDigest(sourceKeyOf(secret)))
+      await this.addSourceKey(secret, source, 'operator')
     return secret.id
   }
 
   async revokeSourceKey(id: string, expectedVersion: number, actor: string): Promise<void> {
-    const check = () => expectVersion(this.state.sourceKeys.get(id), expectedVersion, 'source key')
-    await this.command('source_key.revoke', id, expectedVersion + 1, actor, {}, check)
+    await this.run({
+      action: 'source_key.revoke',
+      target: id,
+      version: expectedVersion + 1,
+      actor,
+      details: {},
+      check: () => void expectVersion(this.state.sourceKeys.get(id), expectedVersion, 'source key'),
+    })
   }
 
   /** Source of a Bearer token; undefined for an unknown, wrong or revoked one. */
@@ -207,7 +135,7 @@ export class Control {
     const id = sourceIdOfKey(token)
     const key = id === undefined ? undefined : this.state.sourceKeys.get(id)
     if (key === undefined || key.revokedAt !== undefined) return undefined
-    return sameDigest(digestOf(token), key.keySha256)
+    return sameDigest(tokenDigest(token), key.keySha256)
       ? { sourceId: key.id, logId: key.logId }
       : undefined
   }
@@ -239,8 +167,14 @@ export class Control {
     actor: string,
   ): Promise<void> {
     const details = { policy: checked(RedactionPolicy.nullable(), policy, 'policy') }
-    const check = () => expectVersion(this.ownRedactionPolicy(target), expectedVersion, 'policy')
-    await this.command('redaction_policy.set', target, expectedVersion + 1, actor, details, check)
+    await this.run({
+      action: 'redaction_policy.set',
+      target,
+      version: expectedVersion + 1,
+      actor,
+      details,
+      check: () => void expectVersion(this.ownRedactionPolicy(target), expectedVersion, 'policy'),
+    })
   }
 
   private async addSourceKey(
@@ -262,57 +196,24 @@ export class Control {
     // Before the chain key is set, so that the one of the present owner stays.
     free()
     await this.parts.keyring.setSourceChainKey(secret.id, chainKeyOf(secret))
-    const keySha256 = digestOf(sourceKeyOf(secret))
-    await this.command('source_key.create', secret.id, 1, actor, { name, logId, keySha256 }, free)
+    const keySha256 = tokenDigest(sourceKeyOf(secret))
+    await this.run({
+      action: 'source_key.create',
+      target: secret.id,
+      version: 1,
+      actor,
+      details: { name, logId, keySha256 },
+      check: free,
+    })
     if (this.state.sourceKeys.get(secret.id)?.keySha256 !== keySha256) {
       throw new SealtrailError('INTERNAL', 'the new source key is not in the fold')
     }
   }
 
-  private async addUser(
-    account: { name: string; password: string; role: Role },
-    actor: string,
-    check: () => void,
-    setupTokenSha256?: string,
-  ): Promise<User> {
-    const name = checked(UserName, account.name, 'name')
-    const passwordHash = await this.parts.passwords.hash(
-      checked(Password, account.password, 'password'),
-    )
-    const id = hex(this.parts.random(8))
-    await this.command(
-      'user.create',
-      id,
-      1,
-      actor,
-      {
-        name,
-        role: account.role,
-        passwordHash,
-        ...(setupTokenSha256 === undefined ? {} : { setupTokenSha256 }),
-      },
-      () => {
-        check()
-        if (this.state.userByName(name) !== undefined) {
-          throw new SealtrailError('VERSION_CONFLICT', `there is a user ${name} already`)
-        }
-      },
-    )
-    const user = this.state.users.get(id)
-    if (user === undefined) throw new SealtrailError('INTERNAL', 'the new user is not in the fold')
-    return user
-  }
-
-  private async command<A extends AdminAction>(
-    action: A,
-    target: string,
-    version: number,
-    actor: string,
-    details: z.infer<(typeof adminDetails)[A]>,
-    check: () => void = () => undefined,
-  ): Promise<void> {
+  private readonly run: RunCommand = async (command) => {
     if (this.appender === undefined) throw new SealtrailError('INTERNAL', 'control is not loaded')
     const now = timestampFromMs(this.parts.clock())
+    const { check } = command
     await this.appender.append(
       systemLogId,
       [
@@ -322,14 +223,14 @@ export class Control {
           'source.id': ownSourceId,
           'time.occurred': now,
           'time.observed': now,
-          'admin.action': action,
-          'admin.target': target,
-          'admin.actor': actor,
-          'admin.version': version,
-          'admin.details': details,
+          'admin.action': command.action,
+          'admin.target': command.target,
+          'admin.actor': command.actor,
+          'admin.version': command.version,
+          'admin.details': command.details,
         },
       ],
-      { validate: check },
+      check === undefined ? {} : { validate: () => check() },
     )
   }
 
@@ -351,38 +252,4 @@ function undecided(index: number): SealtrailError {
     `leaf ${index} of ${systemLogId} cannot be opened: who may do what is not known`,
     { hint: 'Restore the payloads and the keyring of this data directory from one backup.' },
   )
-}
-
-function expectVersion(
-  target: { readonly version: number } | undefined,
-  expected: number,
-  what: string,
-): void {
-  if (target === undefined) throw new SealtrailError('NOT_FOUND', `there is no such ${what}`)
-  if (target.version !== expected) {
-    throw new SealtrailError(
-      'VERSION_CONFLICT',
-      `this ${what} is at version ${target.version}, not ${expected}`,
-      {
-        hint: 'Load it again and repeat the change.',
-      },
-    )
-  }
-}
-
-function checked<T>(schema: z.ZodType<T>, value: unknown, field: string): T {
-  const parsed = schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  throw new SealtrailError(
-    'REQUEST_INVALID',
-    `${field}: ${parsed.error.issues[0]?.message ?? 'not valid'}`,
-  )
-}
-
-function digestOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
-}
-
-function sameDigest(a: string, b: string): boolean {
-  return timingSafeEqual(fromHex(a), fromHex(b))
 }

@@ -7,12 +7,13 @@ import { createApi } from '../../analytics/api/api-server.ts'
 import { HeavyWork } from '../../analytics/api/heavy-work.ts'
 import { LoginThrottle } from '../../analytics/api/login-throttle.ts'
 import type { Principal } from '../../analytics/api/principal.ts'
-import { sessionCookie } from '../../analytics/api/route-context.ts'
+import { sessionCookieOf } from '../../analytics/api/route-context.ts'
 import { SessionStore } from '../../analytics/api/session-store.ts'
 import { Problem } from '../../schemas/api/problem.ts'
 import type { Receipt } from '../../schemas/receipt.ts'
 
 const host = 'localhost:3000'
+const sessionCookie = sessionCookieOf(false)
 const OpenApi = z.object({
   paths: z.record(
     z.string(),
@@ -30,13 +31,16 @@ const OpenApi = z.object({
 })
 
 const users = new Map([
-  ['u1', { id: 'u1', name: 'ann', role: 'admin', disabled: false, version: 1 }],
+  ['u1', { id: 'u1', name: 'ann', role: 'admin', disabled: false, version: 1, sessionsSince: 1 }],
 ])
 let nowMs = 1_000_000
 const clock = () => nowMs
 let passwordChecks = 0
 let hashing: Promise<void> = Promise.resolve()
 const sessions = new SessionStore(clock, (bytes) => crypto.getRandomValues(new Uint8Array(bytes)))
+
+const startSession = () =>
+  sessions.start({ userId: 'u1', since: 1, address: '::1', userAgent: '', federated: false })
 
 /** Of the context only what these tests reach: who may ask is decided before anything else is touched. */
 function context(): ApiContext {
@@ -47,18 +51,25 @@ function context(): ApiContext {
     logId: 'main',
     sessions,
     control: {
-      user: (id: string) => users.get(id),
-      needsSetup: () => false,
+      accounts: {
+        user: (id: string) => users.get(id),
+        needsSetup: () => false,
+        mustEnrol: () => false,
+        disableUser: () => undefined,
+        enableUser: () => undefined,
+        removeTotp: () => undefined,
+        signIn: async (user: object) => user,
+        authenticateUser: async (name: string, password: string) => {
+          passwordChecks++
+          await hashing
+          return name === 'ann' && password === 'right' ? users.get('u1') : undefined
+        },
+      },
       sourceKeys: () => [
         { id: 'own', logId: 'main' },
         { id: 'foreign', logId: 'other' },
       ],
       revokeSourceKey: async () => undefined,
-      authenticateUser: async (name: string, password: string) => {
-        passwordChecks++
-        await hashing
-        return name === 'ann' && password === 'right' ? users.get('u1') : undefined
-      },
     },
     exportDirectory: '/nonexistent',
   }
@@ -123,6 +134,7 @@ describe('who is let in', () => {
       'get /api/v1/setup',
       'post /api/v1/login',
       'post /api/v1/logout',
+      'post /api/v1/password-links',
       'post /api/v1/setup',
     ])
     expect(closed).toBeGreaterThan(15)
@@ -148,7 +160,7 @@ describe('who is let in', () => {
   })
 
   test('a Host that this process does not serve is refused, with a session too', async () => {
-    const cookie = `${sessionCookie}=${sessions.start('u1')}`
+    const cookie = `${sessionCookie}=${startSession()}`
     for (const name of [
       'evil.example',
       'localhost.evil.example',
@@ -164,7 +176,7 @@ describe('who is let in', () => {
   })
 
   test('another site, another port and a bare form reach nothing with the cookie; our own pages do', async () => {
-    const cookie = `${sessionCookie}=${sessions.start('u1')}`
+    const cookie = `${sessionCookie}=${startSession()}`
     const me = async (headers: Record<string, string>) =>
       (await app.inject({ url: '/api/v1/me', headers: { host, cookie, ...headers } })).statusCode
     expect(await me({ 'sec-fetch-site': 'same-origin' })).toBe(200)
@@ -194,7 +206,7 @@ describe('who is let in', () => {
   test('a source key of another log cannot be revoked', async () => {
     const headers = {
       host,
-      cookie: `${sessionCookie}=${sessions.start('u1')}`,
+      cookie: `${sessionCookie}=${startSession()}`,
       origin: `http://${host}`,
     }
     const url = '/api/v1/source-keys/foreign/revoke'
@@ -246,6 +258,20 @@ describe('signing in', () => {
     expect(
       (await app.inject({ url: '/api/v1/me', headers: { host, cookie: old } })).statusCode,
     ).toBe(401)
+  })
+
+  test('whoever guesses at an account keeps its owner from nothing, at the browser that he signed in with before', async () => {
+    const cookies = String((await login('ann', 'right')).headers['set-cookie'])
+    const device = /sealtrail_device=[\w-]+/.exec(cookies)?.[0] ?? ''
+    expect(device).not.toBe('')
+    const own = { cookie: device, origin: `http://${host}` }
+    for (let i = 0; i < 6; i++) await login('ann', 'wrong')
+    expect((await login('ann', 'right')).statusCode).toBe(429)
+    expect((await login('ann', 'right', own)).statusCode).toBe(200)
+    // A cookie of one account opens nothing at another, and its tries are counted too.
+    expect((await login('bob', 'right', own)).statusCode).toBe(429)
+    for (let i = 0; i < 5; i++) expect((await login('ann', 'wrong', own)).statusCode).toBe(401)
+    expect((await login('ann', 'right', own)).statusCode).toBe(429)
   })
 
   test('a refusal repeats nothing of what was sent', async () => {

@@ -69,7 +69,7 @@ test('any commands, with restarts between them, leave exactly the users and keys
           } else if (each.kind === 'user') {
             const taken = users.some(({ name }) => name.toLowerCase() === each.name.toLowerCase())
             const outcome = await outcomeOf(
-              opened.control
+              opened.control.accounts
                 .createUser({ name: each.name, password: each.password, role: 'analyst' }, 'x')
                 .then(({ id }) =>
                   users.push({
@@ -107,8 +107,8 @@ test('any commands, with restarts between them, leave exactly the users and keys
             expect(
               await outcomeOf(
                 each.kind === 'disable'
-                  ? opened.control.disableUser(id, each.expected, 'x')
-                  : opened.control.setPassword(id, each.password, each.expected, 'x'),
+                  ? opened.control.accounts.disableUser(id, each.expected, 'x')
+                  : opened.control.accounts.setPassword(id, each.password, each.expected, 'x'),
               ),
             ).toBe(outcome)
             if (user !== undefined && outcome === undefined) {
@@ -119,12 +119,12 @@ test('any commands, with restarts between them, leave exactly the users and keys
           }
         }
         for (const { id, name, password: right, disabled, version } of users) {
-          expect(opened.control.user(id)?.version).toBe(version)
-          const found = await opened.control.authenticateUser(name, right)
+          expect(opened.control.accounts.user(id)?.version).toBe(version)
+          const found = await opened.control.accounts.authenticateUser(name, right)
           expect(found?.id).toBe(disabled ? undefined : id)
-          expect(await opened.control.authenticateUser(name, `${right}!`)).toBeUndefined()
+          expect(await opened.control.accounts.authenticateUser(name, `${right}!`)).toBeUndefined()
         }
-        expect(opened.control.users()).toHaveLength(users.length)
+        expect(opened.control.accounts.users()).toHaveLength(users.length)
         for (const { id, key, revoked } of keys) {
           expect(opened.control.authenticateSourceKey(key)?.sourceId).toBe(revoked ? undefined : id)
         }

@@ -33,8 +33,8 @@ async function reopen(overrides?: Parameters<typeof openControl>[1]): Promise<vo
 const systemSize = () => opened.storage.size(systemLogId)
 
 async function admin(name = 'root') {
-  const token = await opened.control.createSetupLink()
-  return opened.control.completeSetup(token, { name, password })
+  const token = await opened.control.accounts.createSetupLink()
+  return opened.control.accounts.completeSetup(token, { name, password })
 }
 
 /** Nothing may be written by what is refused. */
@@ -62,62 +62,64 @@ function keyCreated(name: string): ObservedEvent {
 
 describe('the one-time link', () => {
   test('makes one admin who can sign in, and works once', async () => {
-    expect(opened.control.needsSetup()).toBe(true)
-    const token = await opened.control.createSetupLink()
-    const user = await opened.control.completeSetup(token, { name: 'root', password })
+    expect(opened.control.accounts.needsSetup()).toBe(true)
+    const token = await opened.control.accounts.createSetupLink()
+    const user = await opened.control.accounts.completeSetup(token, { name: 'root', password })
     expect(user).toMatchObject({ name: 'root', role: 'admin', disabled: false, version: 1 })
-    expect(opened.control.needsSetup()).toBe(false)
-    expect((await opened.control.authenticateUser('root', password))?.id).toBe(user.id)
+    expect(opened.control.accounts.needsSetup()).toBe(false)
+    expect((await opened.control.accounts.authenticateUser('root', password))?.id).toBe(user.id)
     await refused('CREDENTIALS_INVALID', () =>
-      opened.control.completeSetup(token, { name: 'second', password }),
+      opened.control.accounts.completeSetup(token, { name: 'second', password }),
     )
     await reopen()
     await refused('CREDENTIALS_INVALID', () =>
-      opened.control.completeSetup(token, { name: 'second', password }),
+      opened.control.accounts.completeSetup(token, { name: 'second', password }),
     )
   })
 
   test('two browsers with one link at the same time make one admin', async () => {
-    const token = await opened.control.createSetupLink()
+    const token = await opened.control.accounts.createSetupLink()
     const outcomes = await Promise.allSettled(
-      ['a', 'b', 'c'].map((name) => opened.control.completeSetup(token, { name, password })),
+      ['a', 'b', 'c'].map((name) =>
+        opened.control.accounts.completeSetup(token, { name, password }),
+      ),
     )
     expect(outcomes.map(({ status }) => status).toSorted()).toEqual([
       'fulfilled',
       'rejected',
       'rejected',
     ])
-    expect(opened.control.users()).toHaveLength(1)
+    expect(opened.control.accounts.users()).toHaveLength(1)
   })
 
   test('is refused when it is wrong, when a newer one was printed, and when none was', async () => {
     await refused('CREDENTIALS_INVALID', () =>
-      opened.control.completeSetup('', { name: 'root', password }),
+      opened.control.accounts.completeSetup('', { name: 'root', password }),
     )
-    const old = await opened.control.createSetupLink()
-    const newest = await opened.control.createSetupLink()
+    const old = await opened.control.accounts.createSetupLink()
+    const newest = await opened.control.accounts.createSetupLink()
     for (const token of [old, `${newest}A`, '']) {
       await refused('CREDENTIALS_INVALID', () =>
-        opened.control.completeSetup(token, { name: 'root', password }),
+        opened.control.accounts.completeSetup(token, { name: 'root', password }),
       )
     }
-    await opened.control.completeSetup(newest, { name: 'root', password })
+    await opened.control.accounts.completeSetup(newest, { name: 'root', password })
   })
 
   test('survives a refused password, and a restart', async () => {
-    const token = await opened.control.createSetupLink()
+    const token = await opened.control.accounts.createSetupLink()
     await refused('REQUEST_INVALID', () =>
-      opened.control.completeSetup(token, { name: 'root', password: 'short' }),
+      opened.control.accounts.completeSetup(token, { name: 'root', password: 'short' }),
     )
     await reopen()
-    await opened.control.completeSetup(token, { name: 'root', password })
+    await opened.control.accounts.completeSetup(token, { name: 'root', password })
   })
 
   test('that was printed before a first admin came by other means makes no second one', async () => {
-    const token = await opened.control.createSetupLink()
-    await opened.control.createUser({ name: 'root', password, role: 'admin' }, 'operator')
+    const token = await opened.control.accounts.createSetupLink()
+    await opened.control.accounts.createUser({ name: 'root', password, role: 'admin' }, 'operator')
     await refused('CREDENTIALS_INVALID', () =>
-      opened.control.completeSetup(token, { name: 'late', password }),
+      opened.control.accounts.completeSetup(token, { name: 'late', password }),
     )
   })
 })
@@ -125,11 +127,18 @@ describe('the one-time link', () => {
 describe('users', () => {
   test('a changed password lets in, the old one does not, also after a restart', async () => {
     const user = await admin()
-    await opened.control.setPassword(user.id, 'another long password', 1, `user:${user.id}`)
+    await opened.control.accounts.setPassword(
+      user.id,
+      'another long password',
+      1,
+      `user:${user.id}`,
+    )
     for (const restart of [false, true]) {
       if (restart) await reopen()
-      expect(await opened.control.authenticateUser('root', password)).toBeUndefined()
-      expect(await opened.control.authenticateUser('ROOT', 'another long password')).toMatchObject({
+      expect(await opened.control.accounts.authenticateUser('root', password)).toBeUndefined()
+      expect(
+        await opened.control.accounts.authenticateUser('ROOT', 'another long password'),
+      ).toMatchObject({
         id: user.id,
         version: 2,
       })
@@ -138,16 +147,18 @@ describe('users', () => {
 
   test('a disabled user is not let in, also after a new password and a restart', async () => {
     const user = await admin()
-    await opened.control.disableUser(user.id, 1, 'operator')
-    await opened.control.setPassword(user.id, password, 2, 'operator')
-    expect(await opened.control.authenticateUser('root', password)).toBeUndefined()
+    await admin('another')
+    await opened.control.accounts.disableUser(user.id, 1, 'operator')
+    await opened.control.accounts.setPassword(user.id, password, 2, 'operator')
+    expect(await opened.control.accounts.authenticateUser('root', password)).toBeUndefined()
     await reopen()
-    expect(await opened.control.authenticateUser('root', password)).toBeUndefined()
-    expect(opened.control.user(user.id)).toMatchObject({ disabled: true, version: 3 })
+    expect(await opened.control.accounts.authenticateUser('root', password)).toBeUndefined()
+    expect(opened.control.accounts.user(user.id)).toMatchObject({ disabled: true, version: 3 })
   })
 
   test('a user who is disabled, or has another password, while he signs in is not let in', async () => {
     const user = await admin()
+    await admin('another')
     let meanwhile: () => Promise<void> = async () => undefined
     const verify: PasswordHasher['verify'] = async (stored, given) => {
       const matches = await argon2id.verify(stored, given)
@@ -155,48 +166,53 @@ describe('users', () => {
       return matches
     }
     await reopen({ passwords: { hash: argon2id.hash, verify } })
-    expect(await opened.control.authenticateUser('root', password)).toBeDefined()
-    meanwhile = () => opened.control.setPassword(user.id, 'another long password', 1, 'operator')
-    expect(await opened.control.authenticateUser('root', password)).toBeUndefined()
-    meanwhile = () => opened.control.disableUser(user.id, 2, 'operator')
-    expect(await opened.control.authenticateUser('root', 'another long password')).toBeUndefined()
+    expect(await opened.control.accounts.authenticateUser('root', password)).toBeDefined()
+    meanwhile = () =>
+      opened.control.accounts.setPassword(user.id, 'another long password', 1, 'operator')
+    expect(await opened.control.accounts.authenticateUser('root', password)).toBeUndefined()
+    meanwhile = () => opened.control.accounts.disableUser(user.id, 2, 'operator')
+    expect(
+      await opened.control.accounts.authenticateUser('root', 'another long password'),
+    ).toBeUndefined()
   })
 
   test('a wrong expected version and an unknown id are refused, and nothing is written', async () => {
     const user = await admin()
     for (const wrong of [0, 2, -1, Number.NaN]) {
       await refused('VERSION_CONFLICT', () =>
-        opened.control.setPassword(user.id, password, wrong, 'operator'),
+        opened.control.accounts.setPassword(user.id, password, wrong, 'operator'),
       )
       await refused('VERSION_CONFLICT', () =>
-        opened.control.disableUser(user.id, wrong, 'operator'),
+        opened.control.accounts.disableUser(user.id, wrong, 'operator'),
       )
     }
-    await refused('NOT_FOUND', () => opened.control.disableUser('nobody', 1, 'operator'))
-    await refused('NOT_FOUND', () => opened.control.disableUser('__proto__', 1, 'operator'))
+    await refused('NOT_FOUND', () => opened.control.accounts.disableUser('nobody', 1, 'operator'))
+    await refused('NOT_FOUND', () =>
+      opened.control.accounts.disableUser('__proto__', 1, 'operator'),
+    )
   })
 
   test('of two changes that saw the same version one is made', async () => {
     const user = await admin()
     const outcomes = await Promise.allSettled([
-      opened.control.setPassword(user.id, 'first new password', 1, 'operator'),
-      opened.control.setPassword(user.id, 'second new password', 1, 'operator'),
-      opened.control.disableUser(user.id, 1, 'operator'),
+      opened.control.accounts.setPassword(user.id, 'first new password', 1, 'operator'),
+      opened.control.accounts.setPassword(user.id, 'second new password', 1, 'operator'),
+      opened.control.accounts.disableUser(user.id, 1, 'operator'),
     ])
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
-    expect(opened.control.user(user.id)?.version).toBe(2)
+    expect(opened.control.accounts.user(user.id)?.version).toBe(2)
   })
 
   test('of two users of one name, in whatever case, one is made', async () => {
     const outcomes = await Promise.allSettled(
       ['Anna', 'anna', 'ANNA'].map((name) =>
-        opened.control.createUser({ name, password, role: 'viewer' }, 'operator'),
+        opened.control.accounts.createUser({ name, password, role: 'viewer' }, 'operator'),
       ),
     )
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
-    expect(opened.control.users()).toHaveLength(1)
+    expect(opened.control.accounts.users()).toHaveLength(1)
     await refused('VERSION_CONFLICT', () =>
-      opened.control.createUser({ name: 'aNNa', password, role: 'viewer' }, 'operator'),
+      opened.control.accounts.createUser({ name: 'aNNa', password, role: 'viewer' }, 'operator'),
     )
   })
 
@@ -211,7 +227,7 @@ describe('users', () => {
     ]
     for (const account of bad) {
       await refused('REQUEST_INVALID', () =>
-        opened.control.createUser({ ...account, role: 'viewer' }, 'operator'),
+        opened.control.accounts.createUser({ ...account, role: 'viewer' }, 'operator'),
       )
     }
   })
@@ -227,10 +243,15 @@ describe('users', () => {
     }
     await reopen({ passwords: watched })
     await admin()
-    const gone = await opened.control.createUser({ name: 'gone', password, role: 'viewer' }, 'x')
-    await opened.control.disableUser(gone.id, 1, 'operator')
+    const gone = await opened.control.accounts.createUser(
+      { name: 'gone', password, role: 'viewer' },
+      'x',
+    )
+    await opened.control.accounts.disableUser(gone.id, 1, 'operator')
     for (const name of ['nobody', '', '__proto__', 'gone', 'root']) {
-      expect(await opened.control.authenticateUser(name, 'not the password')).toBeUndefined()
+      expect(
+        await opened.control.accounts.authenticateUser(name, 'not the password'),
+      ).toBeUndefined()
     }
     expect(checked).toHaveLength(5)
     for (const stored of checked) expect(stored).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
@@ -365,9 +386,17 @@ describe('a secret that the operator brings along', () => {
 
 describe('what is on the record', () => {
   test('no secret, token, password or hash of one stands readable in a leaf, a payload or any file', async () => {
-    const token = await opened.control.createSetupLink()
-    const user = await opened.control.completeSetup(token, { name: 'canary-root', password })
-    await opened.control.setPassword(user.id, 'another long password', 1, `user:${user.id}`)
+    const token = await opened.control.accounts.createSetupLink()
+    const user = await opened.control.accounts.completeSetup(token, {
+      name: 'canary-root',
+      password,
+    })
+    await opened.control.accounts.setPassword(
+      user.id,
+      'another long password',
+      1,
+      `user:${user.id}`,
+    )
     const { id, key, secret } = await opened.control.createSourceKey(
       { name: 'canary-gateway', logId: 'main' },
       `user:${user.id}`,
@@ -382,9 +411,9 @@ describe('what is on the record', () => {
       keyTail,
       tailOf(secret, id),
       ...[token, key].map(sha256Hex),
-      user.passwordHash,
+      user.passwordHash ?? '',
       '$argon2id',
-      opened.control.user(user.id)?.passwordHash ?? '',
+      opened.control.accounts.user(user.id)?.passwordHash ?? '',
       'canary-root',
       'canary-gateway',
       `user:${user.id}`,
@@ -453,7 +482,7 @@ describe('the fold', () => {
           for await (const leaves of real.read(logId, from, until)) {
             if (tooEarly === undefined) {
               tooEarly = await control()
-                .createSetupLink()
+                .accounts.createSetupLink()
                 .catch((error: unknown) => error)
               await sequencer().append(systemLogId, [keyCreated('meanwhile')])
             }

@@ -73,5 +73,9 @@ export async function openControl(directory: string, overrides: ControlOverrides
 
 /** Everything that authentication goes by, for comparing two folds. */
 export function stateOf(control: Control) {
-  return { users: control.users(), sourceKeys: control.sourceKeys(), setup: control.needsSetup() }
+  return {
+    users: control.accounts.users(),
+    sourceKeys: control.sourceKeys(),
+    setup: control.accounts.needsSetup(),
+  }
 }

@@ -76,7 +76,11 @@ export async function startFixtureApi(options: {
       throw new SealtrailError('AUTHENTICATION_REQUIRED', 'this needs a signed-in person')
     }
   })
-  const me = { user: { id: 'u-1', name: fixtureAccount.name, role: 'admin' }, logId }
+  const me = {
+    user: { id: 'u-1', name: fixtureAccount.name, role: 'admin' },
+    logId,
+    mustEnrol: false,
+  }
   const signIn = (reply: { setCookie: (n: string, v: string, o: object) => unknown }) => {
     const token = `session-${sessions.size}`
     sessions.add(token)
@@ -84,7 +88,7 @@ export async function startFixtureApi(options: {
     return me
   }
 
-  app.get('/api/v1/setup', async () => ({ needsSetup }))
+  app.get('/api/v1/setup', async () => ({ needsSetup, identityProvider: null }))
   app.post('/api/v1/setup', async (request, reply) => {
     if (SetupRequest.parse(request.body).token !== fixtureSetupToken) {
       throw new SealtrailError('CREDENTIALS_INVALID', 'the link was used or is not valid', {
@@ -104,7 +108,7 @@ export async function startFixtureApi(options: {
   app.post('/api/v1/logout', async (request, reply) => {
     sessions.delete(request.cookies['sealtrail_session'] ?? '')
     reply.clearCookie('sealtrail_session', { path: '/' })
-    return {}
+    return { endSessionUrl: null }
   })
   app.get('/api/v1/me', async () => me)
 

@@ -3,7 +3,7 @@ import { EventDetail, TlogProof } from '../../../schemas/api/event-detail.ts'
 import { findEvent } from '../../queries/find-event.ts'
 import { definitionInForce } from '../definition-in-force.ts'
 import { evidenceOf, tlogProofOf } from '../evidence.ts'
-import { permittedGroups } from '../principal.ts'
+import { anyRole, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
 import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
@@ -13,7 +13,7 @@ const EventParams = z.strictObject({ eventId: z.uuid() })
 export function eventRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/events/:eventId',
-    { schema: { params: EventParams, response: { 200: EventDetail } } },
+    { schema: { params: EventParams, response: { 200: EventDetail } }, config: { roles: anyRole } },
     async (request, reply) => {
       const principal = requirePrincipal(request)
       const scope = {
@@ -39,7 +39,7 @@ export function eventRoutes(app: TypedApp, context: RouteContext): void {
 
   app.get(
     '/api/v1/events/:eventId/tlog-proof',
-    { schema: { params: EventParams, response: { 200: TlogProof } } },
+    { schema: { params: EventParams, response: { 200: TlogProof } }, config: { roles: anyRole } },
     async (request, reply) => {
       const principal = requirePrincipal(request)
       const row = await findEvent(context.columnar, request.params.eventId, {
@@ -47,6 +47,7 @@ export function eventRoutes(app: TypedApp, context: RouteContext): void {
         groups: permittedGroups(principal),
         signal: abortOnClose(reply),
       })
+      await context.access.viewed(principal, row.logId, 'proof')
       return tlogProofOf(context, row.logId, row.leafIndex)
     },
   )

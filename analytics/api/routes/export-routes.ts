@@ -7,7 +7,7 @@ import { isSealtrailError, SealtrailError } from '../../../schemas/errors.ts'
 import { normaliseTimestamp } from '../../../schemas/event/timestamp.ts'
 import { matchingLeaves } from '../../queries/matching-leaves.ts'
 import { writeEvidenceBundle } from '../../reports/evidence-bundle.ts'
-import { actorOf, type Principal, permittedGroups } from '../principal.ts'
+import { actorOf, auditRoles, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
 import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
@@ -25,6 +25,7 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
     {
       schema: { body: ExportRequest },
       config: {
+        roles: auditRoles,
         answers: {
           type: 'application/x-ndjson',
           description: 'Progress lines, then one result or problem',
@@ -33,7 +34,7 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const principal = exporter(requirePrincipal(request))
+      const principal = requirePrincipal(request)
       const from = readTime(request.body.from, 'from')
       const until = readTime(request.body.until, 'until')
       if (from >= until) throw new SealtrailError('REQUEST_INVALID', 'until must be after from')
@@ -106,11 +107,12 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
     {
       schema: { params: FileParams },
       config: {
+        roles: auditRoles,
         answers: { type: 'application/octet-stream', description: 'A file of the bundle' },
       },
     },
     async (request, reply) => {
-      const owner = actorOf(exporter(requirePrincipal(request)))
+      const owner = actorOf(requirePrincipal(request))
       const { id, name } = request.params
       const path = context.exports.file(id, name, owner)
       return reply
@@ -122,9 +124,9 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
 
   app.delete(
     '/api/v1/exports/:id',
-    { schema: { params: BundleParams, response: { 200: Empty } } },
+    { schema: { params: BundleParams, response: { 200: Empty } }, config: { roles: auditRoles } },
     async (request) => {
-      const owner = actorOf(exporter(requirePrincipal(request)))
+      const owner = actorOf(requirePrincipal(request))
       await context.exports.remove(request.params.id, owner)
       return {}
     },
@@ -140,14 +142,6 @@ async function caughtUp(context: RouteContext, logId: string): Promise<void> {
     'the columnar store has not caught up with the log',
     { retryable: true },
   )
-}
-
-/** @throws SealtrailError `PERMISSION_DENIED` */
-function exporter(principal: Principal): Principal {
-  if (principal.kind === 'user' && principal.role !== 'admin' && principal.role !== 'auditor') {
-    throw new SealtrailError('PERMISSION_DENIED', 'exports need the role auditor or admin')
-  }
-  return principal
 }
 
 function readTime(value: string, name: string): string {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { FindingDetail, FindingsReply, FindingsRequest } from '../../../schemas/api/findings.ts'
 import { findFinding, listFindings } from '../../queries/findings.ts'
-import { permittedGroups } from '../principal.ts'
+import { contentRoles, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
 import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
@@ -11,7 +11,10 @@ const FindingParams = z.strictObject({ findingId: z.string().regex(/^[0-9a-f]{64
 export function findingRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/findings',
-    { schema: { querystring: FindingsRequest, response: { 200: FindingsReply } } },
+    {
+      schema: { querystring: FindingsRequest, response: { 200: FindingsReply } },
+      config: { roles: contentRoles },
+    },
     async (request, reply) => {
       const principal = requirePrincipal(request)
       await context.access.viewed(principal, principal.logId, 'findings')
@@ -25,7 +28,10 @@ export function findingRoutes(app: TypedApp, context: RouteContext): void {
 
   app.get(
     '/api/v1/findings/:findingId',
-    { schema: { params: FindingParams, response: { 200: FindingDetail } } },
+    {
+      schema: { params: FindingParams, response: { 200: FindingDetail } },
+      config: { roles: contentRoles },
+    },
     async (request, reply) => {
       const principal = requirePrincipal(request)
       const detail = await findFinding(context.columnar, request.params.findingId, {

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { z } from 'zod'
+import { systemLogId } from '../../../ledger/log-id.ts'
 import { sha256 } from '../../../ledger/sha256.ts'
 import { ConsistencyReply } from '../../../schemas/api/event-detail.ts'
 import {
@@ -12,10 +13,11 @@ import { SealtrailError } from '../../../schemas/errors.ts'
 import { parseCheckpoint } from '../../../schemas/tlog/checkpoint.ts'
 import { consistencyProof } from '../../../schemas/tlog/merkle.ts'
 import type { ApiContext } from '../api-context.ts'
-import { isAdmin } from '../principal.ts'
+import { anyRole } from '../principal.ts'
 import {
   type RouteContext,
   readableLog,
+  readsSystem,
   requirePrincipal,
   type TypedApp,
 } from '../route-context.ts'
@@ -38,10 +40,13 @@ export const notDetected: readonly string[] = [
 export function integrityRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/integrity',
-    { schema: { response: { 200: IntegrityReply } } },
+    { schema: { response: { 200: IntegrityReply } }, config: { roles: anyRole } },
     async (request) => {
       const principal = requirePrincipal(request)
-      const logIds = isAdmin(principal) ? [principal.logId, '_system'] : [principal.logId]
+      await context.access.viewed(principal, principal.logId, 'integrity')
+      const logIds = readsSystem(context, principal)
+        ? [principal.logId, systemLogId]
+        : [principal.logId]
       return {
         logs: await Promise.all(logIds.map((logId) => integrityOf(context, logId))),
         anchors: [],
@@ -56,10 +61,13 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
 
   app.get(
     '/api/v1/consistency',
-    { schema: { querystring: ConsistencyRequest, response: { 200: ConsistencyReply } } },
+    {
+      schema: { querystring: ConsistencyRequest, response: { 200: ConsistencyReply } },
+      config: { roles: anyRole },
+    },
     async (request) => {
       const principal = requirePrincipal(request)
-      const logId = readableLog(principal, request.query.log)
+      const logId = readableLog(context, principal, request.query.log)
       const { old: oldSize, new: newSize } = request.query
       const tree = context.tree(logId)
       if (oldSize > newSize || newSize > tree.size) {
@@ -79,6 +87,7 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
     {
       schema: { body: VerifyRequest },
       config: {
+        roles: anyRole,
         answers: {
           type: 'application/x-ndjson',
           description: 'Progress lines, then one result',
@@ -88,7 +97,7 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
     },
     async (request, reply) => {
       const principal = requirePrincipal(request)
-      const logId = readableLog(principal, request.body.logId)
+      const logId = readableLog(context, principal, request.body.logId)
       reply.raw.once('close', context.heavyWork.begin('exports and verifications'))
       async function* lines(): AsyncIterable<string> {
         for await (const progress of context.verify(logId)) yield `${JSON.stringify(progress)}\n`

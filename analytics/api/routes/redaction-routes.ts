@@ -10,15 +10,10 @@ import {
 import { SealtrailError } from '../../../schemas/errors.ts'
 import { newestLeaves } from '../../queries/newest-leaves.ts'
 import { accessEvent } from '../access-log.ts'
-import { actorOf, type Principal } from '../principal.ts'
+import { actorOf, adminRole, anyRole, type Principal } from '../principal.ts'
 import { previewRedaction } from '../redaction-preview.ts'
 import { abortOnClose } from '../request-abort.ts'
-import {
-  type RouteContext,
-  requireAdmin,
-  requirePrincipal,
-  type TypedApp,
-} from '../route-context.ts'
+import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
 const Empty = z.strictObject({})
 
@@ -36,7 +31,10 @@ export function redactionRoutes(app: TypedApp, context: RouteContext): void {
 
   app.get(
     '/api/v1/redaction-policies/:target',
-    { schema: { params: RedactionPolicyParams, response: { 200: RedactionPolicyReply } } },
+    {
+      schema: { params: RedactionPolicyParams, response: { 200: RedactionPolicyReply } },
+      config: { roles: anyRole },
+    },
     async (request) => {
       const principal = requirePrincipal(request)
       const target = targetOf(principal, request.params.target)
@@ -61,9 +59,10 @@ export function redactionRoutes(app: TypedApp, context: RouteContext): void {
         body: SetRedactionPolicyRequest,
         response: { 200: Empty },
       },
+      config: { roles: adminRole },
     },
     async (request) => {
-      const principal = requireAdmin(request)
+      const principal = requirePrincipal(request)
       const { policy, expectedVersion } = request.body
       await context.control.setRedactionPolicy(
         targetOf(principal, request.params.target),
@@ -83,9 +82,10 @@ export function redactionRoutes(app: TypedApp, context: RouteContext): void {
         body: PreviewRedactionRequest,
         response: { 200: RedactionPreview },
       },
+      config: { roles: adminRole },
     },
     async (request, reply) => {
-      const principal = requireAdmin(request)
+      const principal = requirePrincipal(request)
       const { logId } = principal
       const { target } = request.params
       targetOf(principal, target)

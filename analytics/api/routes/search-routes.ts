@@ -9,7 +9,7 @@ import {
 import { facetValues } from '../../queries/facet-values.ts'
 import { histogram } from '../../queries/histogram.ts'
 import { searchEvents } from '../../queries/search-events.ts'
-import { permittedGroups } from '../principal.ts'
+import { anyRole, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
 import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
@@ -17,7 +17,10 @@ import { type RouteContext, requirePrincipal, type TypedApp } from '../route-con
 export function searchRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/events',
-    { schema: { querystring: SearchRequest, response: { 200: SearchReply } } },
+    {
+      schema: { querystring: SearchRequest, response: { 200: SearchReply } },
+      config: { roles: anyRole },
+    },
     async (request, reply) => {
       const principal = requirePrincipal(request)
       await context.access.viewed(principal, principal.logId, 'explore')
@@ -31,7 +34,10 @@ export function searchRoutes(app: TypedApp, context: RouteContext): void {
 
   app.get(
     '/api/v1/histogram',
-    { schema: { querystring: HistogramRequest, response: { 200: HistogramReply } } },
+    {
+      schema: { querystring: HistogramRequest, response: { 200: HistogramReply } },
+      config: { roles: anyRole },
+    },
     async (request, reply) => {
       const principal = requirePrincipal(request)
       await context.access.viewed(principal, principal.logId, 'explore')
@@ -45,7 +51,10 @@ export function searchRoutes(app: TypedApp, context: RouteContext): void {
 
   app.get(
     '/api/v1/facets',
-    { schema: { querystring: FacetRequest, response: { 200: FacetReply } } },
+    {
+      schema: { querystring: FacetRequest, response: { 200: FacetReply } },
+      config: { roles: anyRole },
+    },
     async (request, reply) => {
       const principal = requirePrincipal(request)
       await context.access.viewed(principal, principal.logId, 'explore')

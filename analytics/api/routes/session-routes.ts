@@ -1,24 +1,37 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { LoginRequest, Me, SetupRequest, SetupStatus } from '../../../schemas/api/session.ts'
+import {
+  LoginRequest,
+  LogoutReply,
+  Me,
+  PasswordLinkReply,
+  PasswordLinkRequest,
+  SetupRequest,
+  SetupStatus,
+} from '../../../schemas/api/session.ts'
 import { SealtrailError } from '../../../schemas/errors.ts'
-import type { LoginTry } from '../login-throttle.ts'
+import { anyRole } from '../principal.ts'
+import { originOf } from '../request-origin.ts'
 import {
   type RouteContext,
   requirePrincipal,
-  sessionCookie,
+  sessionCookieOf,
   type TypedApp,
 } from '../route-context.ts'
+import { beginTry, cookieOptions, endSession, meOf, startSession } from '../sign-in.ts'
 
 const Empty = z.strictObject({})
+const deviceCookie = 'sealtrail_device'
+const deviceCookieSeconds = 365 * 24 * 60 * 60
 
 /** First admin, login, logout, and who I am. */
 export function sessionRoutes(app: TypedApp, context: RouteContext): void {
+  const { accounts } = context.control
   app.get(
     '/api/v1/setup',
     { schema: { response: { 200: SetupStatus } }, config: { public: true } },
     async () => ({
-      needsSetup: context.control.needsSetup(),
+      needsSetup: accounts.needsSetup(),
+      identityProvider: context.identityProvider?.name ?? null,
     }),
   )
 
@@ -30,12 +43,11 @@ export function sessionRoutes(app: TypedApp, context: RouteContext): void {
     },
     async (request, reply) => {
       const attempt = beginTry(context, reply, `setup from ${request.ip}`)
-      const user = await context.control.completeSetup(request.body.token, {
-        name: request.body.name,
-        password: request.body.password,
-      })
+      const { token, name, password } = request.body
+      const made = await accounts.completeSetup(token, { name, password })
       attempt.succeeded()
-      return signIn(context, request, reply, user)
+      const user = await accounts.signIn(made, 'setup_link')
+      return startSession(context, request, reply, user, 'setup_link')
     },
   )
 
@@ -43,72 +55,73 @@ export function sessionRoutes(app: TypedApp, context: RouteContext): void {
     '/api/v1/login',
     { schema: { body: LoginRequest, response: { 200: Me } }, config: { public: true } },
     async (request, reply) => {
-      const attempt = beginTry(context, reply, `login from ${request.ip}`, request.body.name)
-      const user = await context.control.authenticateUser(request.body.name, request.body.password)
-      if (user === undefined) {
+      const { name, password, code } = request.body
+      const device = context.devices.nameOf(request.cookies[deviceCookie], name)
+      const attempt = beginTry(
+        context,
+        reply,
+        device === undefined ? `login from ${request.ip}` : `login from device ${device}`,
+        device === undefined ? name : `${name} at device ${device}`,
+      )
+      const known = await accounts.authenticateUser(name, password)
+      if (known === undefined) {
         // One text for unknown user and wrong password: nothing to enumerate.
         throw new SealtrailError('CREDENTIALS_INVALID', 'name or password is wrong')
       }
       attempt.succeeded()
-      return signIn(context, request, reply, user)
+      // Counted apart: who knows the password gains no new tries at the code by it.
+      const codeTry =
+        known.totp === undefined || code === undefined
+          ? undefined
+          : beginTry(context, reply, `code from ${request.ip}`, `code of ${known.id}`)
+      const user = await accounts.signIn(known, 'password', code)
+      codeTry?.succeeded()
+      const me = startSession(context, request, reply, user, 'password')
+      if (device === undefined) {
+        reply.setCookie(deviceCookie, context.devices.remember(name), {
+          ...cookieOptions(context),
+          path: '/api/v1/login',
+          maxAge: deviceCookieSeconds,
+        })
+      }
+      return me
+    },
+  )
+
+  app.post(
+    '/api/v1/password-links',
+    {
+      schema: { body: PasswordLinkRequest, response: { 200: PasswordLinkReply } },
+      config: { public: true },
+    },
+    async (request, reply) => {
+      const attempt = beginTry(context, reply, `link from ${request.ip}`)
+      const user = await accounts.usePasswordLink(request.body.token, request.body.password)
+      attempt.succeeded()
+      // No session: whoever has a second factor must show it.
+      return { name: user.name }
     },
   )
 
   app.post(
     '/api/v1/logout',
-    { schema: { body: Empty.nullish(), response: { 200: Empty } }, config: { public: true } },
+    { schema: { body: Empty.nullish(), response: { 200: LogoutReply } }, config: { public: true } },
     async (request, reply) => {
-      const token = request.cookies[sessionCookie]
-      if (token !== undefined) context.sessions.end(token)
-      reply.clearCookie(sessionCookie, { path: '/' })
-      return {}
+      const token = request.cookies[sessionCookieOf(context.secureCookies)]
+      const session = token === undefined ? undefined : context.sessions.find(token)
+      endSession(context, request, reply)
+      if (session?.federated !== true || context.identityProvider === undefined)
+        return { endSessionUrl: null }
+      // Signed out here in any case; where the provider is away, only here.
+      const returnTo = `${originOf(context, request)}/login`
+      const url = await context.identityProvider.endSessionUrl(returnTo).catch(() => undefined)
+      return { endSessionUrl: url ?? null }
     },
   )
 
-  app.get('/api/v1/me', { schema: { response: { 200: Me } } }, async (request) => {
-    return meOf(request, context)
-  })
-}
-
-function meOf(request: FastifyRequest, context: RouteContext): Me {
-  const principal = requirePrincipal(request)
-  const user =
-    principal.kind === 'user'
-      ? { id: principal.id, name: principal.name, role: principal.role }
-      : { id: 'operator', name: 'operator', role: 'admin' as const }
-  return { user, logId: context.logId }
-}
-
-function signIn(
-  context: RouteContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  user: { id: string; name: string; role: Me['user']['role'] },
-): Me {
-  // The session before is over: what was on this browser is not carried over to somebody else.
-  const former = request.cookies[sessionCookie]
-  if (former !== undefined) context.sessions.end(former)
-  reply.setCookie(sessionCookie, context.sessions.start(user.id), {
-    path: '/',
-    httpOnly: true,
-    sameSite: 'lax',
-    secure: context.secureCookies,
-  })
-  return { user: { id: user.id, name: user.name, role: user.role }, logId: context.logId }
-}
-
-/** @throws SealtrailError `RATE_LIMITED` */
-function beginTry(
-  context: RouteContext,
-  reply: FastifyReply,
-  origin: string,
-  account?: string,
-): LoginTry {
-  const attempt = context.throttle.begin(origin, account)
-  if (typeof attempt !== 'number') return attempt
-  const seconds = Math.ceil(attempt / 1000)
-  reply.header('retry-after', String(seconds))
-  throw new SealtrailError('RATE_LIMITED', `too many failed tries; wait ${seconds} s`, {
-    retryable: true,
-  })
+  app.get(
+    '/api/v1/me',
+    { schema: { response: { 200: Me } }, config: { roles: anyRole, beforeEnrolment: true } },
+    async (request) => meOf(requirePrincipal(request)),
+  )
 }

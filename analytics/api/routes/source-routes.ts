@@ -7,14 +7,9 @@ import {
 } from '../../../schemas/api/sources.ts'
 import { SealtrailError } from '../../../schemas/errors.ts'
 import { sourceCounts } from '../../queries/source-counts.ts'
-import { actorOf, permittedGroups } from '../principal.ts'
+import { actorOf, adminRole, anyRole, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
-import {
-  type RouteContext,
-  requireAdmin,
-  requirePrincipal,
-  type TypedApp,
-} from '../route-context.ts'
+import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
 const KeyParams = z.strictObject({ id: z.string().max(64) })
 const Empty = z.strictObject({})
@@ -23,9 +18,10 @@ const Empty = z.strictObject({})
 export function sourceRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
     '/api/v1/sources',
-    { schema: { response: { 200: SourcesReply } } },
+    { schema: { response: { 200: SourcesReply } }, config: { roles: anyRole } },
     async (request, reply) => {
       const principal = requirePrincipal(request)
+      await context.access.viewed(principal, principal.logId, 'sources')
       const counts = await sourceCounts(context.columnar, {
         logId: principal.logId,
         groups: permittedGroups(principal),
@@ -54,9 +50,12 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
 
   app.post(
     '/api/v1/source-keys',
-    { schema: { body: CreateSourceKeyRequest, response: { 200: CreateSourceKeyReply } } },
+    {
+      schema: { body: CreateSourceKeyRequest, response: { 200: CreateSourceKeyReply } },
+      config: { roles: adminRole },
+    },
     async (request) => {
-      const principal = requireAdmin(request)
+      const principal = requirePrincipal(request)
       const created = await context.control.createSourceKey(
         { name: request.body.name, logId: principal.logId },
         actorOf(principal),
@@ -67,9 +66,12 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
 
   app.post(
     '/api/v1/source-keys/:id/revoke',
-    { schema: { params: KeyParams, body: RevokeSourceKeyRequest, response: { 200: Empty } } },
+    {
+      schema: { params: KeyParams, body: RevokeSourceKeyRequest, response: { 200: Empty } },
+      config: { roles: adminRole },
+    },
     async (request) => {
-      const principal = requireAdmin(request)
+      const principal = requirePrincipal(request)
       const { id } = request.params
       const own = context.control
         .sourceKeys()

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { SealtrailError } from '../../../schemas/errors.ts'
 import { encodeEntryBundle, parseTilePath, tileBytes } from '../../../schemas/tlog/tiles.ts'
+import { anyRole } from '../principal.ts'
 import {
   type RouteContext,
   readableLog,
@@ -20,6 +21,7 @@ export function tlogRoutes(app: TypedApp, context: RouteContext): void {
     {
       schema: { params: Params },
       config: {
+        roles: anyRole,
         answers: {
           type: 'application/octet-stream',
           description: 'A tile or entry bundle; the checkpoint is text/plain',
@@ -27,7 +29,9 @@ export function tlogRoutes(app: TypedApp, context: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const logId = readableLog(requirePrincipal(request), request.params.log)
+      const principal = requirePrincipal(request)
+      const logId = readableLog(context, principal, request.params.log)
+      await context.access.viewed(principal, logId, 'tlog')
       const path = request.params['*']
       const published = (await context.storage.checkpointSizes(logId)).at(-1) ?? 0
       if (path === 'checkpoint') {

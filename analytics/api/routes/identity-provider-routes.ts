@@ -1,0 +1,115 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { z } from 'zod'
+import { SealtrailError } from '../../../schemas/errors.ts'
+import { RecentMap } from '../../recent-map.ts'
+import type { PendingSignIn } from '../identity-provider.ts'
+import { problemOf } from '../problem-reply.ts'
+import { originOf } from '../request-origin.ts'
+import type { RouteContext, TypedApp } from '../route-context.ts'
+import { beginTry, cookieOptions, startSession } from '../sign-in.ts'
+
+const BeginRequest = z.object({ next: z.string().max(2048).optional() })
+const pendingCookie = 'sealtrail_sign_in'
+const lifetimeMs = 10 * 60_000
+const maxPending = 10_000
+
+/**
+ * Sign-in with an identity provider. The browser itself goes there and comes back, so these are pages and not part of
+ * the API: they answer with redirects, and a failure ends on the sign-in page.
+ */
+export function identityProviderRoutes(app: TypedApp, context: RouteContext): void {
+  const { identityProvider } = context
+  if (identityProvider === undefined) return
+  /** By the digest of the cookie: an answer counts only in the browser that asked, and once. */
+  const waiting = new RecentMap<{ pending: PendingSignIn; next: string; untilMs: number }>(
+    maxPending,
+  )
+  const redirect = { type: 'text/html', description: 'A redirect' }
+
+  app.get(
+    '/oidc/begin',
+    { schema: { querystring: BeginRequest }, config: { public: true, answers: redirect } },
+    async (request, reply) => {
+      const pending = { state: token(), nonce: token(), codeVerifier: token() }
+      const origin = originOf(context, request)
+      try {
+        const url = await identityProvider.begin(`${origin}/oidc/callback`, pending)
+        const cookie = token()
+        waiting.use(digestOf(cookie), () => ({
+          pending,
+          next: ownPath(request.query.next),
+          untilMs: context.clock() + lifetimeMs,
+        }))
+        reply.setCookie(pendingCookie, cookie, { ...cookieOptions(context), path: '/oidc' })
+        return reply.redirect(url.href)
+      } catch (error) {
+        return reply.redirect(failurePage(request.id, error))
+      }
+    },
+  )
+
+  app.get(
+    '/oidc/callback',
+    { config: { public: true, answers: redirect } },
+    async (request, reply) => {
+      try {
+        const attempt = beginTry(context, reply, `identity provider from ${request.ip}`)
+        const cookie = request.cookies[pendingCookie]
+        reply.clearCookie(pendingCookie, { ...cookieOptions(context), path: '/oidc' })
+        const entry = cookie === undefined ? undefined : waiting.peek(digestOf(cookie))
+        if (cookie !== undefined) waiting.delete(digestOf(cookie))
+        if (entry === undefined || entry.untilMs <= context.clock()) {
+          throw new SealtrailError(
+            'CREDENTIALS_INVALID',
+            'this browser began no sign-in, or too long ago',
+            { hint: 'Begin again.' },
+          )
+        }
+        const answer = new URL(request.url, originOf(context, request))
+        const person = await identityProvider.finish(answer, entry.pending)
+        const role = identityProvider.roleOf(person)
+        if (role === undefined) {
+          for (const user of context.control.accounts.users()) {
+            const { federated } = user
+            if (federated?.issuer === person.issuer && federated.subject === person.subject)
+              context.sessions.endAllOf(user.id)
+          }
+          throw new SealtrailError('PERMISSION_DENIED', `${person.name} has no role in Sealtrail`, {
+            hint: 'Whoever administers your identity provider can give you one.',
+          })
+        }
+        const { accounts } = context.control
+        const { issuer, subject, name } = person
+        const provisioned = await accounts.provision({ issuer, subject, name, role })
+        const user = await accounts.signIn(provisioned, 'identity_provider')
+        attempt.succeeded()
+        startSession(context, request, reply, user, 'identity_provider')
+        return reply.redirect(entry.next)
+      } catch (error) {
+        return reply.redirect(failurePage(request.id, error))
+      }
+    },
+  )
+
+  /** The sign-in page says by a code alone what was wrong: nothing that a link could put there is shown. */
+  function failurePage(requestId: string, error: unknown): string {
+    const { code, status } = problemOf(error, requestId)
+    context.logger.warn({ err: error, requestId }, 'sign-in with the identity provider failed')
+    return status === 403 ? `/no-access?reason=${code}` : `/login?reason=${code}`
+  }
+}
+
+/** A path of this origin; anything else leads to the first page. A browser reads `\` and `//` as another host. */
+function ownPath(next: string | undefined): string {
+  if (next === undefined || !/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(next)) return '/explore'
+  const url = new URL(next, 'http://own.invalid')
+  return url.origin === 'http://own.invalid' ? `${url.pathname}${url.search}` : '/explore'
+}
+
+function token(): string {
+  return randomBytes(32).toString('base64url')
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
