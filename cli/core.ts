@@ -228,7 +228,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       authenticate: async (token) => control.authenticateSourceKey(token),
       bus,
       waitForReceipt: (position, timeoutMs) => sequencer.waitForReceipt(position, timeoutMs),
-      committed: (sourceId, logId) => sequencer.committedMark(logId, sourceId),
+      committed: (sourceId, logId, epoch) => sequencer.committedMarks(logId, sourceId, epoch),
       tokenKey: (logId) => keyring.tokenKey(logId),
       redactionPolicy: (sourceId, logId) => control.redactionPolicy(sourceId, logId),
       clock,

@@ -5,6 +5,7 @@ import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { isRedactionPolicy, type RedactionPolicy } from '../../schemas/redaction-policy.ts'
 import { chainStart, chainValue, sentDigest } from '../../schemas/source-chain.ts'
 import { chainKeyOf, type SourceSecret, sourceKeyOf, spoolKeyOf } from '../../schemas/source-key.ts'
+import { heartbeatIntervalMs } from '../../schemas/source-liveness.ts'
 import { createRedactionToken } from '../redaction/redaction-token.ts'
 import { createRedactor, type Redactor } from '../redaction/redactor.ts'
 import { wholeMicroseconds } from './microseconds.ts'
@@ -31,7 +32,6 @@ const firstRetryMs = 250
 const lastRetryMs = 10_000
 /** A receiver that asks for more patience than this is asked again anyway. */
 const maxRetryAfterMs = 300_000
-const heartbeatMs = 30_000
 const requestTimeoutMs = 5000
 
 /**
@@ -55,8 +55,8 @@ export class Shipper {
   /** Taken from the queue, not yet answered. */
   private inFlight: readonly string[] = []
   private orphans: SpoolReader[] = []
-  /** Answer to `/v1/sources/self/committed` at first contact. */
-  private committed: unknown
+  /** By epoch, at first contact. */
+  private committed: ReadonlyMap<string, number> = new Map()
   private dropped = 0
   private sending: Promise<void> | undefined
   /** The last try failed: what comes waits in the spool until the next one. */
@@ -82,7 +82,7 @@ export class Shipper {
   /** Delivers what dead processes left, and opens this stream. */
   start(): void {
     this.record(this.signal('open'))
-    this.heartbeat = setInterval(() => this.record(this.signal('heartbeat')), heartbeatMs)
+    this.heartbeat = setInterval(() => this.record(this.signal('heartbeat')), heartbeatIntervalMs)
     this.heartbeat.unref()
   }
 
@@ -260,7 +260,7 @@ export class Shipper {
       token: createRedactionToken((text) => createHmac('sha256', key).update(text).digest('hex')),
       policy: policyIn(self),
     })
-    this.committed = await this.request('GET', '/v1/sources/self/committed')
+    this.committed = committedSeqs(await this.request('GET', '/v1/sources/self/committed'))
     this.orphans = claimOrphans(this.options.spoolDirectory, spoolKeyOf(this.options.secret))
     this.contacted = true
   }
@@ -338,14 +338,22 @@ function retryAfterMs(header: string | null): number | undefined {
   return Math.min(Number(header) * 1000, maxRetryAfterMs)
 }
 
-/** Without what the ledger has already, by its answer to `/v1/sources/self/committed`. */
-function notCommitted(records: string[], committed: unknown): string[] {
-  const epoch = stringField(committed, 'epoch')
-  if (epoch === undefined || typeof committed !== 'object' || committed === null) return records
-  const seq = 'seq' in committed && typeof committed.seq === 'number' ? committed.seq : -1
+/** Highest number of each epoch that the ledger has, by its answer to `/v1/sources/self/committed`. */
+function committedSeqs(answer: unknown): ReadonlyMap<string, number> {
+  const seqs = new Map<string, number>()
+  if (typeof answer !== 'object' || answer === null || !('epochs' in answer)) return seqs
+  for (const mark of Array.isArray(answer.epochs) ? answer.epochs : []) {
+    const epoch = stringField(mark, 'epoch')
+    if (epoch !== undefined && typeof mark.seq === 'number') seqs.set(epoch, mark.seq)
+  }
+  return seqs
+}
+
+/** Without what the ledger has already. */
+function notCommitted(records: string[], committed: ReadonlyMap<string, number>): string[] {
   return records.filter((record) => {
-    const { 'source.epoch': ofRecord, 'source.seq': number } = JSON.parse(record)
-    return ofRecord !== epoch || number > seq
+    const { 'source.epoch': epoch, 'source.seq': seq } = JSON.parse(record)
+    return seq > (committed.get(epoch) ?? -1)
   })
 }
 

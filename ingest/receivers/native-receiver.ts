@@ -45,10 +45,14 @@ export function registerNativeReceiver(app: FastifyInstance, deps: ReceiverDeps)
   })
   app.get('/v1/sources/self/committed', { onRequest }, async (request, reply) => {
     const { sourceId, logId } = sourceOf(request)
-    const mark = await deps.committed(sourceId, logId)
-    return reply
-      .header('cache-control', 'no-store')
-      .send({ epoch: mark?.epoch ?? null, seq: mark?.seq ?? null })
+    const epoch = epochOf(request)
+    const marks = deps.committed(sourceId, logId, epoch)
+    const newest = marks[0]
+    return reply.header('cache-control', 'no-store').send({
+      epoch: epoch ?? newest?.epoch ?? null,
+      seq: newest?.seq ?? null,
+      ...(epoch === undefined ? { epochs: marks } : {}),
+    })
   })
 }
 
@@ -127,6 +131,14 @@ function idempotencyKeyOf(request: FastifyRequest): string | undefined {
     throw new SealtrailError('REQUEST_INVALID', 'Idempotency-Key must have 1 to 256 characters')
   }
   return key
+}
+
+/** `?epoch=`: how far that one is; without it the epoch heard last, and a list of those before. */
+function epochOf({ query }: FastifyRequest): string | undefined {
+  if (typeof query !== 'object' || query === null || !('epoch' in query)) return undefined
+  const { epoch } = query
+  if (typeof epoch === 'string' && epoch !== '' && epoch.length <= 64) return epoch
+  throw new SealtrailError('REQUEST_INVALID', 'epoch must have 1 to 64 characters, and stand once')
 }
 
 function wantsLedger(request: FastifyRequest): boolean {

@@ -31,14 +31,12 @@ export interface ReceiverDeps {
   readonly bus: EventBus
   /** Resolves when a batch is durable in the ledger; undefined where this process cannot know (receiver behind Kafka). */
   waitForReceipt(position: BusPosition, timeoutMs: number): Promise<Receipt> | undefined
-  /** High-water mark of a numbered source; undefined when nothing of it is in the log. */
+  /** High-water marks of a numbered source, the epoch heard last first; of one epoch only where it is named. */
   committed(
     sourceId: string,
     logId: string,
-  ):
-    | Promise<{ epoch: string; seq: number } | undefined>
-    | { epoch: string; seq: number }
-    | undefined
+    epoch: string | undefined,
+  ): readonly { readonly epoch: string; readonly seq: number }[]
   /** Token key of a log: redaction tokens are HMACs under it. */
   tokenKey(logId: string): Uint8Array
   /** What is replaced in the records of a source beside credentials. */

@@ -9,9 +9,10 @@ import { sha256 } from '../../ledger/sha256.ts'
 import type { Signer } from '../../ledger/signer.ts'
 import { equal } from '../../schemas/bytes.ts'
 import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
-import type { ObservedEvent, RecordedEvent } from '../../schemas/event/event.ts'
+import type { EventFields, ObservedEvent, RecordedEvent } from '../../schemas/event/event.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { CanonicalTexts } from '../../schemas/leaf/leaf.ts'
+import { parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import type { Receipt } from '../../schemas/receipt.ts'
 import { chainValue } from '../../schemas/source-chain.ts'
 import { hashBytes } from '../../schemas/tlog/digest.ts'
@@ -34,6 +35,7 @@ import {
   type SealedEvent,
   sealEvent,
 } from './seal-event.ts'
+import { SourceLiveness } from './source-liveness.ts'
 import { uuidV7Generator } from './uuid-v7.ts'
 
 export interface SequencerParts {
@@ -56,6 +58,10 @@ export interface SequencerParts {
 
 const maxSegmentLeaves = 2048
 const maxSegmentBytes = 8 * 1024 * 1024
+/** The others are said with the next tick. */
+const maxSilencesATick = 256
+/** Epochs of a source that are told at once. */
+const maxMarks = 100
 
 /** Work of one turn: a batch from the bus, what we append ourselves, or what the bus could not deliver. */
 type Work = {
@@ -77,6 +83,12 @@ interface Recorded {
   readonly texts: CanonicalTexts
 }
 
+/** How far the records of an epoch are in the log. */
+export interface SourceMark {
+  readonly epoch: string
+  readonly seq: number
+}
+
 interface LogState {
   readonly logId: string
   readonly tree: MemoryHashTree
@@ -96,6 +108,7 @@ interface LogState {
   signedSize: number
   /** True when something but ticks and self-traffic was committed since the last tick. */
   traffic: boolean
+  readonly liveness: SourceLiveness
 }
 
 /**
@@ -180,10 +193,18 @@ export class Sequencer implements LedgerAppender {
     return [...this.open.values()].flatMap((log) => [...log.positions.values()])
   }
 
-  /** High-water mark of a numbered source: what its spool may forget. */
-  committedMark(logId: string, sourceId: string): { epoch: string; seq: number } | undefined {
-    const mark = this.open.get(logId)?.dedup.mark(sourceId)
-    return mark === undefined ? undefined : { epoch: mark.epoch, seq: mark.seq }
+  /**
+   * High-water marks of a numbered source, the epoch heard last first: what its spool may forget.
+   *
+   * @param epoch only of this one.
+   */
+  committedMarks(logId: string, sourceId: string, epoch?: string): SourceMark[] {
+    const dedup = this.open.get(logId)?.dedup
+    if (dedup === undefined) return []
+    const one = epoch === undefined ? undefined : dedup.mark(sourceId, epoch)
+    const marks =
+      epoch === undefined ? dedup.marksOf(sourceId, maxMarks) : one === undefined ? [] : [one]
+    return marks.map((mark) => ({ epoch: mark.epoch, seq: mark.seq }))
   }
 
   /** Recorded time of the newest leaf of any log, Unix milliseconds; 0 where there is none. */
@@ -216,8 +237,8 @@ export class Sequencer implements LedgerAppender {
   }
 
   /**
-   * Puts a tick into every log that had traffic since its last tick: time moves only by leaves. Destroys the keys of
-   * dedup digests that no decision looks at any more.
+   * Puts a tick into every log that had traffic since its last tick, or where a source fell silent, which stands behind
+   * it: time moves only by leaves. Destroys the keys of dedup digests that no decision looks at any more.
    */
   async tick(): Promise<void> {
     for (const log of this.open.values()) {
@@ -240,17 +261,27 @@ export class Sequencer implements LedgerAppender {
     const before = dayBefore(log, dayOf(Math.max(log.lastRecordedMs, now)))
     const [oldest = yesterday] = [before, yesterday].sort()
     await this.parts.keyring.destroyDedupKeysBefore(log.logId, oldest)
-    if (!log.traffic) return
+    const silent = log.liveness
+      .silentAt(Math.max(log.lastRecordedMs, now))
+      .slice(0, maxSilencesATick)
+    if (!log.traffic && silent.length === 0) return
     log.traffic = false
     const timestamp = timestampFromMs(now)
+    const common = {
+      'record.disposition': 'mapped',
+      'time.occurred': timestamp,
+      'time.observed': timestamp,
+    } as const
     await this.append(log.logId, [
-      {
-        'event.class': 'tick',
-        'record.disposition': 'mapped',
-        'source.id': 'sealtrail',
-        'time.occurred': timestamp,
-        'time.observed': timestamp,
-      },
+      { ...common, 'event.class': 'tick', 'source.id': 'sealtrail' },
+      ...silent.map(({ sourceId, epoch, lastHeardMs }) => ({
+        ...common,
+        'event.class': 'source' as const,
+        'source.id': sourceId,
+        'source.epoch': epoch,
+        'source.signal': 'silence' as const,
+        'record.notes': [`last heard ${timestampFromMs(lastHeardMs)}`],
+      })),
     ]).catch((error: unknown) => {
       // It is still owed.
       log.traffic = true
@@ -394,7 +425,10 @@ export class Sequencer implements LedgerAppender {
       log.frontier = frontier
       log.dedup.apply(segment.dedup)
       recordedAt(log, nowMs)
-      log.traffic ||= events.some(({ event }) => event['source.id'] !== 'sealtrail')
+      for (const { event } of events) {
+        log.traffic ||= isTraffic(event)
+        log.liveness.apply(event)
+      }
       const committed = sealed.map(
         ({ event, leaf }, i): CommittedLeaf => ({
           logId: log.logId,
@@ -645,6 +679,13 @@ export class Sequencer implements LedgerAppender {
     })
   }
 
+  /** @returns whether the signal is traffic. */
+  private reloadSignal(log: LogState, leaf: Uint8Array): boolean {
+    const { clear } = parseLeaf(leaf)
+    log.liveness.apply(clear)
+    return isTraffic(clear)
+  }
+
   /** Rebuilds tree, dedup state and positions from the segments, checking every root on the way. */
   private async load(logId: string): Promise<LogState> {
     const log: LogState = {
@@ -662,6 +703,7 @@ export class Sequencer implements LedgerAppender {
       running: undefined,
       signedSize: 0,
       traffic: false,
+      liveness: new SourceLiveness(),
     }
     for await (const segment of this.parts.storage.readSegments(logId, 0)) {
       for (const leaf of segment.leaves) {
@@ -669,7 +711,9 @@ export class Sequencer implements LedgerAppender {
         log.tree.append(hash)
         log.frontier.append(hash)
         // Traffic that no tick followed before a restart is owed one.
-        if (contains(leaf, tickMark)) log.traffic = false
+        const eventClass = classOf(leaf)
+        if (eventClass === 'tick') log.traffic = false
+        else if (eventClass === 'source') log.traffic = this.reloadSignal(log, leaf) || log.traffic
         else if (!contains(leaf, ownMark)) log.traffic = true
       }
       if (!equal(log.frontier.root(), segment.rootAfter)) {
@@ -803,8 +847,20 @@ function partitionOf(position: BusPosition): string {
 }
 
 /** As canonical JSON writes them: within a value the quotes would stand escaped. */
-const tickMark = Buffer.from('"event.class":"tick"')
+const classMark = Buffer.from('"event.class":"')
 const ownMark = Buffer.from('"source.id":"sealtrail"')
+
+/** Class of an event, out of its leaf: no JSON field that a leaf holds stands before it. */
+function classOf(leaf: Uint8Array): string {
+  const bytes = Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength)
+  const from = bytes.indexOf(classMark) + classMark.length
+  return bytes.toString('latin1', from, bytes.indexOf(0x22, from))
+}
+
+/** Ticks follow what others do, and not what Sealtrail says of it. */
+function isTraffic(event: EventFields): boolean {
+  return event['source.id'] !== 'sealtrail' && event['source.signal'] !== 'silence'
+}
 
 function contains(leaf: Uint8Array, mark: Buffer): boolean {
   return Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength).includes(mark)

@@ -298,7 +298,11 @@ describe('the spool', () => {
     await probe.close(5000)
     const epoch = receiver.distinct()[0]?.['source.epoch'] ?? ''
     receiver.records.length = 0
-    receiver.committed = { epoch, seq: 8 }
+    // Another stream of the same source was heard since.
+    receiver.committed = [
+      { epoch: 'later', seq: 0 },
+      { epoch, seq: 8 },
+    ]
     writeFileSync(orphan, readFileSync(join(spool, name)))
     const second = shipper()
     await second.close(5000)

@@ -91,7 +91,7 @@ describe('the golden data directory', () => {
   })
 
   test('the sequencer goes on where it stopped: numbers are remembered, and the signer signs', async () => {
-    expect(ledger.sequencer.committedMark('main', 'gateway')).toEqual({ epoch: 'e1', seq: 3 })
+    expect(ledger.sequencer.committedMarks('main', 'gateway')[0]).toEqual({ epoch: 'e1', seq: 3 })
     expect(ledger.sequencer.committedPositions()).toEqual([
       { topic: 't', incarnation: 'i', partition: 0, offset: '7' },
     ])

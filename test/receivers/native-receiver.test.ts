@@ -468,7 +468,25 @@ describe('GET /v1/sources/self', () => {
       url: '/v1/sources/self/committed',
       headers: authorization,
     })
-    expect(committed.json()).toEqual({ epoch: 'e1', seq: 41 })
+    expect(committed.json()).toEqual({
+      epoch: 'e1',
+      seq: 41,
+      epochs: [
+        { epoch: 'e1', seq: 41 },
+        { epoch: 'e0', seq: 7 },
+      ],
+    })
+    const ask = async (epoch: string) => {
+      const reply = await app.inject({
+        url: `/v1/sources/self/committed?epoch=${epoch}`,
+        headers: authorization,
+      })
+      return [reply.statusCode, reply.json().code ?? reply.json()]
+    }
+    expect(await ask('e0')).toEqual([200, { epoch: 'e0', seq: 7 }])
+    expect(await ask('never')).toEqual([200, { epoch: 'never', seq: null }])
+    expect(await ask('')).toEqual([400, 'REQUEST_INVALID'])
+    expect(await ask('a&epoch=b')).toEqual([400, 'REQUEST_INVALID'])
     expect((await app.inject({ url: '/v1/sources/self' })).statusCode).toBe(401)
   })
 })

@@ -53,7 +53,11 @@ export function startRecordingServer(
         duplicates: 0,
       })
     },
-    committed: () => ({ epoch: 'e1', seq: 41 }),
+    committed: (_sourceId, _logId, epoch) =>
+      [
+        { epoch: 'e1', seq: 41 },
+        { epoch: 'e0', seq: 7 },
+      ].filter((mark) => epoch === undefined || mark.epoch === epoch),
     tokenKey: () => new Uint8Array(32).fill(7),
     redactionPolicy: () => defaultRedactionPolicy,
     clock: () => nowMs,

@@ -242,7 +242,7 @@ describe('deduplication', () => {
           }
         }
         expect(await storedPaths(ledger)).toEqual(Array.from({ length: next }, (_, i) => `n${i}`))
-        expect(ledger.sequencer.committedMark('main', 'collector')?.seq ?? -1).toBe(next - 1)
+        expect(ledger.sequencer.committedMarks('main', 'collector')[0]?.seq ?? -1).toBe(next - 1)
         await ledger.close()
       }),
       { numRuns: 25 },

@@ -107,7 +107,7 @@ describe('the sequencer', () => {
     await reopen()
     await ledger.sequencer.handle([message([numbered(2), numbered(5), numbered(0, 'e2')])])
     expect(await paths()).toEqual(['e1/0', 'e1/1', 'e1/2', 'gap', 'e1/5', 'e2/0'])
-    expect(ledger.sequencer.committedMark('main', 'gateway')).toEqual({ epoch: 'e2', seq: 0 })
+    expect(ledger.sequencer.committedMarks('main', 'gateway')[0]).toEqual({ epoch: 'e2', seq: 0 })
   })
 
   test('two collectors with one key keep their own epochs: no gap, nothing twice, also when a spool comes late', async () => {
@@ -276,5 +276,63 @@ describe('the sequencer', () => {
     await ledger.sequencer.tick()
     expect(await ledger.reader.size('main')).toBe(2)
     expect((await ledger.reader.readOne('main', 1))?.event['event.class']).toBe('tick')
+  })
+})
+
+describe('a source that falls silent', () => {
+  const signal = (seq: number, kind: 'open' | 'close' | 'heartbeat', epoch = 'e1') =>
+    aToolCall({ ...numbered(seq, epoch), 'event.class': 'source', 'source.signal': kind })
+  const minutesPass = async (minutes: number) => {
+    for (let i = 0; i < minutes; i++) {
+      ledger.clock.nowMs += 60_000
+      await ledger.sequencer.tick()
+    }
+  }
+  const told = async () => {
+    const events: string[] = []
+    for await (const leaves of ledger.reader.read('main', 0, await ledger.reader.size('main')))
+      for (const { event } of leaves)
+        events.push(
+          `${event['source.signal'] ?? event['event.class']} ${event['source.epoch'] ?? ''}`.trim(),
+        )
+    return events
+  }
+
+  test('is on the record once: opened, not closed, and its heartbeat overdue', async () => {
+    await ledger.sequencer.handle([message([signal(0, 'open'), numbered(1)])])
+    await minutesPass(2)
+    expect(await told()).toEqual(['open e1', 'tool_call e1', 'tick'])
+    await reopen()
+    ledger.clock.nowMs = Date.parse('2026-11-24T12:02:00Z')
+    await minutesPass(5)
+    expect(await told()).toEqual(['open e1', 'tool_call e1', 'tick', 'tick', 'silence e1'])
+    await reopen()
+    ledger.clock.nowMs = Date.parse('2026-11-24T13:00:00Z')
+    await minutesPass(2)
+    expect(await told()).toHaveLength(5)
+    const silence = await ledger.reader.readOne('main', 4)
+    expect(silence?.event).toMatchObject({
+      'source.id': 'gateway',
+      'record.notes': ['last heard 2026-11-24T12:00:00.000000000Z'],
+    })
+    expect(silence?.event['time.recorded']).toBe('2026-11-24T12:03:00.000000000Z')
+  })
+
+  test('is not one that closed, or goes on; one that comes back may fall silent again', async () => {
+    await ledger.sequencer.handle([
+      message([signal(0, 'open'), signal(1, 'close'), signal(0, 'open', 'e2')]),
+    ])
+    for (let seq = 1; seq <= 4; seq++) {
+      await minutesPass(1)
+      await ledger.sequencer.handle([message([signal(seq, 'heartbeat', 'e2')])])
+    }
+    expect((await told()).filter((each) => each.startsWith('silence'))).toEqual([])
+    await minutesPass(4)
+    await ledger.sequencer.handle([message([signal(5, 'heartbeat', 'e2')])])
+    await minutesPass(4)
+    expect((await told()).filter((each) => each.startsWith('silence'))).toEqual([
+      'silence e2',
+      'silence e2',
+    ])
   })
 })
