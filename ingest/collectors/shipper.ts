@@ -26,8 +26,11 @@ const maxBatchRecords = 256
 const maxBatchBytes = 512 * 1024
 const maxQueuedRecords = 10_000
 const maxQueuedBytes = 32 * 1024 * 1024
-/** Records of one burst go into one request. */
-const lingerMs = 10
+/**
+ * Records gather for this long: a request for each would compete with the wrapped server for the processor, and be
+ * felt as latency of one call in a hundred.
+ */
+const lingerMs = 50
 const firstRetryMs = 250
 const lastRetryMs = 10_000
 /** A receiver that asks for more patience than this is asked again anyway. */
@@ -194,13 +197,7 @@ export class Shipper {
         this.orphans.shift()
       }
       await this.deliverSpool()
-      while (this.queue.length > 0) {
-        this.inFlight = takeBatch(this.queue)
-        this.queue.splice(0, this.inFlight.length)
-        for (const record of this.inFlight) this.queuedBytes -= record.length
-        await this.post(this.inFlight)
-        this.inFlight = []
-      }
+      await this.deliverQueue()
       this.failing = false
       this.retryMs = firstRetryMs
       this.complained = false
@@ -217,6 +214,19 @@ export class Shipper {
           `receiver ${this.options.url}: ${why}; records wait in ${this.spool.path}`,
         )
       }
+    }
+  }
+
+  /** What came during the requests gathers for the next time, unless it is a batch of its own already. */
+  private async deliverQueue(): Promise<void> {
+    while (this.queue.length > 0) {
+      this.inFlight = takeBatch(this.queue)
+      this.queue.splice(0, this.inFlight.length)
+      for (const record of this.inFlight) this.queuedBytes -= record.length
+      await this.post(this.inFlight)
+      this.inFlight = []
+      const isBatch = this.queue.length >= maxBatchRecords || this.queuedBytes >= maxBatchBytes
+      if (!isBatch && !this.closing) return
     }
   }
 

@@ -95,6 +95,23 @@ describe('delivery', () => {
     expect(spoolFiles(spool)).toEqual([])
   })
 
+  test('what comes one by one is sent together, and the end does not wait for more', async () => {
+    const each = shipper()
+    await eventually(() => receiver.distinct().length === 1, 'the opening')
+    receiver.requests.length = 0
+    for (let i = 0; i < 40; i++) {
+      each.record(event(i))
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    await each.close(2000)
+    const posts = receiver.requests.filter(({ method }) => method === 'POST')
+    // A record every two milliseconds would be a request each, if they were not gathered.
+    expect(posts.length).toBeLessThan(12)
+    expect(receiver.distinct().map((record) => record['source.seq'])).toEqual(
+      Array.from({ length: 42 }, (_, i) => i),
+    )
+  })
+
   test.each(['error', 'busy', 'silent', 'hang', 'slow'] as const)(
     'a receiver in mode %s for a while costs no record',
     async (mode) => {
