@@ -8,9 +8,9 @@ import { callRate } from '../analytics/detectors/call-rate.ts'
 import { firstScope } from '../analytics/detectors/first-scope.ts'
 import { newArgumentValue } from '../analytics/detectors/new-argument-value.ts'
 import { Fold } from '../analytics/fold/fold.ts'
-import { writeCall } from '../analytics/store/event-columns.ts'
+import { callColumns, callRow } from '../analytics/store/event-columns.ts'
 import { encodeBatch } from '../analytics/store/leaf-batch.ts'
-import { RowBinaryWriter } from '../analytics/store/row-binary.ts'
+import { encodeNativeBlock } from '../analytics/store/native-block.ts'
 import { openEnvelope, sealEnvelope } from '../ingest/bus/envelope.ts'
 import type { PackedBatch } from '../ingest/bus/event-bus.ts'
 import { knownMappings } from '../ingest/mappings/known-mappings.ts'
@@ -137,10 +137,12 @@ async function round(first: number): Promise<void> {
   await stage('join and judge', () => {
     for (const leaf of leaves) changes.push(...fold.step(leaf).calls)
   })
-  await stage('rows of calls', () => {
-    const writer = new RowBinaryWriter()
-    for (const { call, sign } of changes) writeCall(writer, call, sign, index)
-  })
+  await stage('rows of calls', () =>
+    encodeNativeBlock(
+      callColumns,
+      changes.map(({ call, sign }) => callRow(call, sign, index)),
+    ),
+  )
   await stage('read back, open, check', () => {
     for (const [i, { leaf, payload }] of sealed.entries()) {
       openCommitted('main', i, leaf, payload, (keyId) => keyring.openingKey('main', keyId))

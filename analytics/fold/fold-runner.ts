@@ -27,8 +27,11 @@ export interface FoldRunnerParts {
 const leavesPerSlice = 500
 /** Leaves judged before whoever waits for an answer gets his turn: about two milliseconds. */
 const leavesATurn = 32
-/** Of leaves that wait to be judged, in memory; what is beyond is read from the ledger later. */
-const maxWaitingBytes = 32 * 1024 * 1024
+/**
+ * Of leaves that wait to be judged, in memory; what is beyond is read from the ledger later. The projection holds the
+ * same leaves meanwhile.
+ */
+const maxWaitingBytes = 128 * 1024 * 1024
 /** Pause after a failure of the ledger or the appender. */
 const retryMs = 1000
 

@@ -20,10 +20,10 @@ interface DatedChange {
   readonly change: CallChange
 }
 
-const maxBatchChanges = 8192
-const maxBatchBytes = 32 * 1024 * 1024
+const maxBatchChanges = 32_768
+const maxBatchBytes = 128 * 1024 * 1024
 /** Of changes that wait, in memory. */
-const maxWaitingBytes = 64 * 1024 * 1024
+const maxWaitingBytes = 192 * 1024 * 1024
 const maxBackoffMs = 5000
 /** While changes gather, how often it is looked whether they are enough for an insert. */
 const longestNapMs = 100

@@ -3,10 +3,10 @@ import type { CommittedLeaf } from '../../ledger/committed.ts'
 import type { CallChange } from '../../schemas/call.ts'
 import { eventFieldNames, fieldGroup } from '../../schemas/event/fields.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { callColumns, columnOf, columnType, writeCall } from './event-columns.ts'
+import { callColumns, callRow, columnOf, columnType } from './event-columns.ts'
 import { insertToken, names, rowsATurn, writerOf } from './leaf-batch.ts'
+import { encodeNativeBlock, type SparseRow } from './native-block.ts'
 import { insertUntilDone } from './repeated-insert.ts'
-import { RowBinaryWriter } from './row-binary.ts'
 import { searchText } from './search-text.ts'
 
 /**
@@ -32,13 +32,13 @@ export async function insertCalls(
 ): Promise<void> {
   if (batch.changes.length === 0) return
   const { logId, from, until } = batch
-  const buffer = new RowBinaryWriter()
-  for (const [at, { call, sign }] of batch.changes.entries()) {
-    writeCall(buffer, call, sign, until - 1)
-    if (at % rowsATurn === rowsATurn - 1) await nextTurn()
+  const rows: SparseRow[] = []
+  for (const { call, sign } of batch.changes) {
+    rows.push(callRow(call, sign, until - 1))
+    if (rows.length % rowsATurn === 0) await nextTurn()
   }
-  const rows = buffer.written()
-  const token = insertToken('calls', epoch, logId, from, until, rows)
+  const block = await encodeNativeBlock(callColumns, rows)
+  const token = insertToken('calls', epoch, logId, from, until, block.bytes)
   const writer = `calls-${writerOf(logId)}`
   let tries = 0
   await insertUntilDone({
@@ -48,7 +48,7 @@ export async function insertCalls(
     onFailure,
     insert: async () => {
       tries++
-      await client.insertBinary('calls', callColumnNames, rows, { token, writer })
+      await client.insertBlock('calls', block, { token, writer })
       // The try before may have reached the rollup, but not the table that feeds it, or the other way round.
       if (tries > 1) await repairRollup(client, logId)
     },

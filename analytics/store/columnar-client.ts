@@ -9,6 +9,7 @@ import {
 } from '@clickhouse/client'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { databaseName, readerUser } from './columnar-config.ts'
+import type { NativeBlock } from './native-block.ts'
 
 export interface ColumnarClientOptions {
   readonly url: string
@@ -64,13 +65,8 @@ export interface ColumnarClient {
     rows: Iterable<Readonly<Record<string, unknown>>>,
     options: InsertOptions,
   ): Promise<void>
-  /** Rows in RowBinary, of exactly these columns. Every row is stored, or none. One try: see repeated-insert.ts. */
-  insertBinary(
-    table: string,
-    columns: readonly string[],
-    rows: Uint8Array,
-    options: InsertOptions,
-  ): Promise<void>
+  /** Every row of the block is stored, or none. One try: see repeated-insert.ts. */
+  insertBlock(table: string, block: NativeBlock, options: InsertOptions): Promise<void>
   /** Ends inserts of this writer that a run before may have left behind, and waits until they are gone. */
   fence(writer: string): Promise<void>
   /** Rows of a SELECT; 64-bit integers arrive as decimal text. Values only as bound parameters. */
@@ -151,17 +147,12 @@ class HttpColumnarClient implements ColumnarClient {
     )
   }
 
-  async insertBinary(
-    table: string,
-    columns: readonly string[],
-    rows: Uint8Array,
-    options: InsertOptions,
-  ): Promise<void> {
-    if (rows.length === 0) return
+  async insertBlock(table: string, block: NativeBlock, options: InsertOptions): Promise<void> {
+    if (block.columns.length === 0) return
     try {
       const { stream } = await this.writer.exec({
-        query: `INSERT INTO ${table} (${columns.join(', ')}) FORMAT RowBinary`,
-        values: Readable.from([rows], { objectMode: false }),
+        query: `INSERT INTO ${table} (${block.columns.join(', ')}) FORMAT Native`,
+        values: Readable.from([block.bytes], { objectMode: false }),
         clickhouse_settings: { ...insertSettings, insert_deduplication_token: options.token },
         ...(options.writer === undefined
           ? {}

@@ -9,6 +9,7 @@ import {
 } from '../../schemas/event/fields.ts'
 import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { flattenJson } from './flatten-json.ts'
+import type { SparseRow } from './native-block.ts'
 import {
   absentByte,
   type ColumnKind,
@@ -193,31 +194,46 @@ export const callColumns: readonly Column[] = [
 const rowFields: readonly EventField[] = eventFieldNames.filter((field) => field !== 'log.id')
 const rowPosition: ReadonlyMap<string, number> = new Map(rowFields.map((field, at) => [field, at]))
 const isJson: readonly boolean[] = rowFields.map((field) => eventFields[field].type === 'json')
+/** Position of the first derived column. */
+const derivedAt = rowFields.length
 
-/** Values of one event in the order of its columns; undefined for a field that it has not. */
-export type EventRow = readonly (ColumnValue | undefined)[]
+/** Where the values of one event are put in the order of their columns; empty between two calls. */
+const places: (ColumnValue | undefined)[] = new Array(rowFields.length).fill(undefined)
 
-const none: readonly string[] = []
-
-/** What the columns of an event hold, derived from nothing but the event. */
-export function toEventRow(event: RecordedEvent): EventRow {
-  const row: (ColumnValue | undefined)[] = new Array(rowFields.length).fill(undefined)
+/**
+ * What the columns of an event hold, by their position in {@link eventColumns}, derived from nothing but the event. An
+ * empty list of a derived column counts as absent: both are the same bytes.
+ */
+export function toEventRow(event: RecordedEvent): SparseRow {
   // An event has thirty of 130 fields: going through its own ones takes a third of the time.
   for (const field of Object.keys(event)) {
     const at = rowPosition.get(field)
     const value: unknown = event[field as keyof RecordedEvent]
     if (at === undefined || value === undefined) continue
-    row[at] = isJson[at] ? canonicalJson(jsonValue(value)) : scalar(value)
+    places[at] = isJson[at] ? canonicalJson(jsonValue(value)) : scalar(value)
   }
   const present: string[] = event['log.id'] === undefined ? [] : ['log.id']
-  for (let at = 0; at < rowFields.length; at++) {
-    const field = rowFields[at]
-    if (field !== undefined && row[at] !== undefined) present.push(field)
+  const positions: number[] = []
+  const values: ColumnValue[] = []
+  for (let at = 0; at < places.length; at++) {
+    const value = places[at]
+    if (value === undefined) continue
+    places[at] = undefined
+    positions.push(at)
+    values.push(value)
+    present.push(rowFields[at] ?? '')
   }
+  positions.push(derivedAt)
+  values.push(present)
   const args = event['gen_ai.tool.call.arguments']
   const flat = args === undefined ? undefined : flattenJson(args)
-  row.push(present, flat?.paths ?? none, flat?.values ?? none, searchText(event))
-  return row
+  if (flat !== undefined && flat.paths.length > 0) {
+    positions.push(derivedAt + 1, derivedAt + 2)
+    values.push(flat.paths, flat.values)
+  }
+  positions.push(derivedAt + 3)
+  values.push(searchText(event))
+  return { positions, values }
 }
 
 /** Fields of type json hold JSON by their schema; canonicalJson refuses anything else. */
@@ -233,48 +249,52 @@ function scalar(value: unknown): ColumnValue {
   return Array.isArray(value) ? value.map(String) : String(value)
 }
 
-/** Appends the row of a leaf in RowBinary: what is inserted, and what the digest of a row is taken over. */
-export function writeObservation(writer: RowBinaryWriter, leaf: CommittedLeaf): void {
-  writer.write('string', leaf.logId)
-  writer.write('uint64', leaf.index)
-  writer.write('hash', leaf.leafHash)
-  writeEvent(writer, leaf.event)
-}
+/** An observation and the call of which it is the only one hold the same event: its row is made once. */
+const eventRows = new WeakMap<RecordedEvent, SparseRow>()
 
-/** Appends the row of a state of a call, added (1) or taken back (-1). */
-export function writeCall(
-  writer: RowBinaryWriter,
-  call: Call,
-  sign: 1 | -1,
-  foldLeafIndex: number,
-): void {
-  writer.write('string', call.logId)
-  writer.write('uint64', call.observations[0] ?? 0)
-  writer.write('uint64', foldLeafIndex)
-  writer.write('string', call.callId)
-  writer.write('uint32', call.version)
-  writer.write('int8', sign)
-  writer.write('uint64s', call.observations)
-  writeEvent(writer, call.event)
-}
-
-/** An observation and the call of which it is the only one hold the same event: it is encoded once. */
-const encodedEvents = new WeakMap<RecordedEvent, Uint8Array>()
-
-function writeEvent(writer: RowBinaryWriter, event: RecordedEvent): void {
-  const known = encodedEvents.get(event)
-  if (known !== undefined) {
-    writer.append(known)
-    return
+function eventRowOf(event: RecordedEvent): SparseRow {
+  let row = eventRows.get(event)
+  if (row === undefined) {
+    row = toEventRow(event)
+    eventRows.set(event, row)
   }
-  const from = writer.sizeBytes
-  const row = toEventRow(event)
-  for (let at = 0; at < eventColumns.length; at++) {
-    const column = eventColumns[at]
+  return row
+}
+
+function tableRow(lead: readonly ColumnValue[], event: RecordedEvent): SparseRow {
+  const row = eventRowOf(event)
+  const positions: number[] = []
+  for (let at = 0; at < lead.length; at++) positions.push(at)
+  for (const at of row.positions) positions.push(lead.length + at)
+  return { positions, values: [...lead, ...row.values] }
+}
+
+/** The row of a leaf in {@link observationColumns}. */
+export function observationRow(leaf: CommittedLeaf): SparseRow {
+  return tableRow([leaf.logId, leaf.index, leaf.leafHash], leaf.event)
+}
+
+/** The row in {@link callColumns} of a state of a call, added (1) or taken back (-1). */
+export function callRow(call: Call, sign: 1 | -1, foldLeafIndex: number): SparseRow {
+  const { logId, observations, callId, version, event } = call
+  return tableRow(
+    [logId, observations[0] ?? 0, foldLeafIndex, callId, version, sign, observations],
+    event,
+  )
+}
+
+/** Appends a row in RowBinary, all columns: what the digest of a row is taken over. */
+export function writeRow(
+  writer: RowBinaryWriter,
+  columns: readonly Column[],
+  { positions, values }: SparseRow,
+): void {
+  let next = 0
+  for (let at = 0; at < columns.length; at++) {
+    const column = columns[at]
     if (column === undefined) continue
-    const value = row[at]
+    const value = positions[next] === at ? values[next++] : undefined
     if (value === undefined) writer.writeAbsent(column.absent)
     else writer.write(column.kind, value)
   }
-  encodedEvents.set(event, Buffer.from(writer.written(from)))
 }

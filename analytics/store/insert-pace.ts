@@ -2,13 +2,13 @@
 export const lingerMs = 200
 /** Under load rows gather for longer: a part costs the engine the same whatever it holds. */
 const maxLingerMs = 2000
-/** At most a quarter of the time is spent in inserts until rows gather for the longest time. */
-const insertShare = 4
+/** At most an eighth of the time is spent in inserts until rows gather for the longest time. */
+const insertShare = 8
 
 /**
  * When the next insert into a table is due. Each insert makes a part, which costs a hundred and more columns their
- * headers and a merge later: 250 rows at a time cost five times the CPU of 5,000. So inserts are never closer together
- * than {@link lingerMs}, nor than four times what the last one took.
+ * headers and a merge later: 250 rows at a time cost five times the CPU of 8,000. So inserts are never closer together
+ * than {@link lingerMs}, nor than eight times what the last one took.
  */
 export class InsertPace {
   /** Monotonic milliseconds. */

@@ -3,13 +3,14 @@ import type { CommittedLeaf } from '../../ledger/committed.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import { hex, utf8 } from '../../schemas/bytes.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { type Column, observationColumns, writeObservation } from './event-columns.ts'
+import { type Column, observationColumns, observationRow } from './event-columns.ts'
+import { encodeNativeBlock, type NativeBlock, type SparseRow } from './native-block.ts'
 import { insertUntilDone } from './repeated-insert.ts'
-import { RowBinaryWriter } from './row-binary.ts'
 
 /** An insert is cut here; smaller ones only because nothing more was there yet. */
-export const maxBatchRows = 8192
-export const maxBatchBytes = 16 * 1024 * 1024
+export const maxBatchRows = 32_768
+/** Of what the rows hold, roughly. */
+export const maxBatchBytes = 32 * 1024 * 1024
 /** Rows encoded before whoever waits for an answer gets his turn: about two milliseconds. */
 export const rowsATurn = 32
 
@@ -18,7 +19,7 @@ export interface LeafBatch {
   readonly logId: string
   readonly fromIndex: number
   readonly untilIndex: number
-  readonly rows: Uint8Array
+  readonly block: NativeBlock
   readonly token: string
 }
 
@@ -41,23 +42,36 @@ export async function encodeBatch(
 ): Promise<LeafBatch | undefined> {
   const [first] = leaves
   if (first === undefined) return undefined
-  const writer = new RowBinaryWriter()
-  let count = 0
+  const rows: SparseRow[] = []
+  let sizeBytes = 0
   for (const leaf of leaves) {
-    writeObservation(writer, leaf)
-    count++
-    if (count >= maxBatchRows || writer.sizeBytes >= maxBatchBytes) break
-    if (count % rowsATurn === 0) await nextTurn()
+    const row = observationRow(leaf)
+    rows.push(row)
+    sizeBytes += rowBytes(row)
+    if (rows.length >= maxBatchRows || sizeBytes >= maxBatchBytes) break
+    if (rows.length % rowsATurn === 0) await nextTurn()
   }
-  const untilIndex = first.index + count
-  const rows = writer.written()
+  const untilIndex = first.index + rows.length
+  const block = await encodeNativeBlock(observationColumns, rows)
   return {
     logId,
     fromIndex: first.index,
     untilIndex,
-    rows,
-    token: insertToken('observations', epoch, logId, first.index, untilIndex, rows),
+    block,
+    token: insertToken('observations', epoch, logId, first.index, untilIndex, block.bytes),
   }
+}
+
+/** What the texts of a row take, roughly. */
+function rowBytes({ values }: SparseRow): number {
+  let bytes = 0
+  for (const value of values) {
+    if (typeof value === 'string') bytes += value.length
+    else if (Array.isArray(value)) {
+      for (const item of value) bytes += typeof item === 'string' ? item.length : 8
+    } else bytes += 8
+  }
+  return bytes
 }
 
 export function insertToken(
@@ -88,11 +102,7 @@ export async function insertBatch(
     ...options,
     client,
     writer,
-    insert: () =>
-      client.insertBinary('observations', observationColumnNames, batch.rows, {
-        token: batch.token,
-        writer,
-      }),
+    insert: () => client.insertBlock('observations', batch.block, { token: batch.token, writer }),
     isStored: () => isStored(client, batch),
   })
 }

@@ -35,7 +35,7 @@ export async function fillRange(options: FillOptions): Promise<void> {
   }
 }
 
-const runBytes = 32 * 1024 * 1024
+const runBytes = 64 * 1024 * 1024
 
 /**
  * Leaves of [from, until) in runs that fill an insert. The ledger gives them by segments, of which a quiet log has one

@@ -31,8 +31,8 @@ interface Waiter {
  * Brings the leaves of one log into the table, in order and one insert at a time, so that the table always holds a
  * prefix of the log.
  *
- * Leaves that were just committed are taken from memory while there is room; beyond it they are forgotten and read
- * from the ledger again. While the store is away the projection waits; it never asks the writer of the log to.
+ * Leaves that were just committed are taken from memory while there is room; what finds none is read from the ledger
+ * again, which costs more than all the rest. While the store is away the projection waits; it never asks the writer of the log to.
  */
 export class LogProjection {
   private readonly logId: string
@@ -63,9 +63,8 @@ export class LogProjection {
     this.target = Math.max(this.target, segment.treeSize)
     const expected = (this.queue.at(-1)?.index ?? segment.fromIndex - 1) + 1
     const sizeBytes = segment.leaves.reduce((sum, leaf) => sum + heldBytes(leaf.event), 0)
-    if (segment.fromIndex !== expected || sizeBytes > this.parts.budget.availableBytes) {
-      this.forget(this.queue.length)
-    } else {
+    // What waits has no holes; it is inserted first, and what found no room is read from the ledger after it.
+    if (segment.fromIndex === expected && sizeBytes <= this.parts.budget.availableBytes) {
       this.parts.budget.availableBytes -= sizeBytes
       this.queueBytes += sizeBytes
       for (const leaf of segment.leaves) this.queue.push(leaf)
@@ -176,7 +175,12 @@ export class LogProjection {
 
   /** Lets rows gather, so that a trickle of commits does not become a trickle of parts. */
   private async linger(): Promise<void> {
-    while (!this.closing.signal.aborted && this.queue.length < maxBatchRows) {
+    const { budget } = this.parts
+    while (
+      !this.closing.signal.aborted &&
+      this.queue.length < maxBatchRows &&
+      this.queueBytes < budget.availableBytes
+    ) {
       const waitMs = this.pace.dueInMs()
       if (waitMs <= 0) return
       await this.woken(waitMs)

@@ -22,7 +22,7 @@ export interface ProjectorOptions {
   readonly logger: Logger
   /** Monotonic milliseconds. */
   readonly clock: () => number
-  /** Memory for leaves that wait for the store; 32 MiB when absent. */
+  /** Memory for leaves that wait for the store; 128 MiB when absent. */
   readonly queueLimitBytes?: number
 }
 
@@ -50,7 +50,7 @@ export interface Projector {
   close(): Promise<void>
 }
 
-const defaultQueueLimitBytes = 32 * 1024 * 1024
+const defaultQueueLimitBytes = 128 * 1024 * 1024
 const eraseChunk = 1000
 
 export function openProjector(options: ProjectorOptions): Projector {

@@ -6,7 +6,13 @@ import type { Call } from '../../schemas/call.ts'
 import { Assembler } from '../fold/assembler.ts'
 import { callColumnNames } from './call-projection.ts'
 import type { ColumnarClient, QueryOptions } from './columnar-client.ts'
-import { writeCall, writeObservation } from './event-columns.ts'
+import {
+  callColumns,
+  callRow,
+  observationColumns,
+  observationRow,
+  writeRow,
+} from './event-columns.ts'
 import { observationColumnNames, rowsATurn } from './leaf-batch.ts'
 import { blockLeaves } from './projected-prefix.ts'
 import { RowBinaryWriter } from './row-binary.ts'
@@ -65,14 +71,14 @@ const rowWriter = new RowBinaryWriter()
 /** The digest that the row of a leaf must have. */
 export function rowDigest(leaf: CommittedLeaf): Uint8Array {
   rowWriter.clear()
-  writeObservation(rowWriter, leaf)
+  writeRow(rowWriter, observationColumns, observationRow(leaf))
   return createHash('sha256').update(rowWriter.written()).digest()
 }
 
 /** The digest that the row of a call must have. */
 export function callDigest(call: Call): Uint8Array {
   rowWriter.clear()
-  writeCall(rowWriter, call, 1, 0)
+  writeRow(rowWriter, callColumns, callRow(call, 1, 0))
   return createHash('sha256').update(rowWriter.written()).digest()
 }
 
