@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { LedgerReader } from '../../ledger/committed.ts'
+import type { CommittedLeaf } from '../../ledger/committed.ts'
 import type { RedactionPreview } from '../../schemas/api/redaction.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 
@@ -17,7 +17,12 @@ const eventsATurn = 16
 
 /** What a policy finds in stored events. Reads only; events whose sealed part was erased are passed over. */
 export async function previewRedaction(
-  reader: LedgerReader,
+  reader: {
+    readOne(
+      logId: string,
+      index: number,
+    ): Promise<Pick<CommittedLeaf, 'event' | 'opened'> | undefined>
+  },
   logId: string,
   leafIndexes: readonly number[],
   inspect: (event: RecordedEvent) => readonly InspectedValue[],

@@ -258,6 +258,29 @@ describe('the journey of an analyst', () => {
     }))
 })
 
+describe('redaction', () => {
+  it('a policy is written by keyboard, tried on stored events, saved, and taken away again', () =>
+    visit(async (page) => {
+      await signIn(page, '/sources')
+      await page.getByRole('link', { name: 'What is replaced in their records' }).press('Enter')
+      await page.getByRole('checkbox', { name: 'Mail address' }).press('Space')
+      await page.getByRole('button', { name: 'Add a path' }).press('Enter')
+      await page.getByLabel('Path 1', { exact: true }).fill('/event.class')
+      expect(await page.getByText('must begin with a field that can be redacted').count()).toBe(1)
+      expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true)
+      await page.getByLabel('Path 1', { exact: true }).fill('/gen_ai.tool.call.arguments/path')
+      await page.getByRole('button', { name: 'Preview on stored events' }).press('Enter')
+      const preview = page.getByRole('region', { name: 'Preview' })
+      await preview.getByText('hashed policy').waitFor()
+      expect(await seriousFaults(page)).toEqual([])
+      await page.getByRole('button', { name: 'Save' }).press('Enter')
+      await page.getByText('The policy of all sources holds here').waitFor()
+      await page.getByRole('button', { name: 'Take this policy away' }).press('Enter')
+      await page.getByText('The built-in policy holds').waitFor()
+      expect(await page.getByLabel('Path 1', { exact: true }).count()).toBe(0)
+    }))
+})
+
 describe('every screen', () => {
   const screens = [
     '/login',

@@ -1,7 +1,10 @@
 import cookie from '@fastify/cookie'
 import proxy from '@fastify/http-proxy'
 import Fastify from 'fastify'
+import { previewRedaction } from '../../analytics/api/redaction-preview.ts'
+import { createRedactor } from '../../ingest/redaction/redactor.ts'
 import { FindingsRequest } from '../../schemas/api/findings.ts'
+import { PreviewRedactionRequest, SetRedactionPolicyRequest } from '../../schemas/api/redaction.ts'
 import { FacetRequest, HistogramRequest, SearchRequest } from '../../schemas/api/search.ts'
 import { LoginRequest, SetupRequest } from '../../schemas/api/session.ts'
 import { CreateSourceKeyRequest } from '../../schemas/api/sources.ts'
@@ -14,6 +17,7 @@ import { Explanation } from '../../schemas/finding.ts'
 import { explainQuery } from '../../schemas/query/explain-query.ts'
 import { parseQuery } from '../../schemas/query/parse-query.ts'
 import { queryAliases } from '../../schemas/query/query.ts'
+import { defaultRedactionPolicy, type RedactionPolicy } from '../../schemas/redaction-policy.ts'
 import { consistencyProof, rootOf } from '../../schemas/tlog/merkle.ts'
 import { type FixtureEvent, FixtureLedger, logId, sha256 } from './fixture-ledger.ts'
 import { matches } from './fixture-query.ts'
@@ -291,6 +295,28 @@ export async function startFixtureApi(options: {
     return reply.type('application/x-ndjson').send(Readable.from(lines()))
   })
   app.get('/api/v1/sources', async () => ({ sources: options.empty === true ? [] : sources }))
+  let ownPolicy: { policy: RedactionPolicy | null; version: number } = { policy: null, version: 0 }
+  app.get('/api/v1/redaction-policies/:target', async () => ({
+    policy: ownPolicy.policy ?? defaultRedactionPolicy,
+    origin: ownPolicy.policy === null ? 'built_in' : 'log',
+    version: ownPolicy.version,
+  }))
+  app.post('/api/v1/redaction-policies/:target', async (request) => {
+    const { policy } = SetRedactionPolicyRequest.parse(request.body)
+    ownPolicy = { policy, version: ownPolicy.version + 1 }
+    return {}
+  })
+  app.post('/api/v1/redaction-policies/:target/preview', async (request) => {
+    const { policy } = PreviewRedactionRequest.parse(request.body)
+    const redactor = createRedactor({ policy })
+    const readOne = async (_: string, index: number) => {
+      const event = events[index]?.event
+      return event === undefined ? undefined : { event, opened: 'full' as const }
+    }
+    return previewRedaction({ readOne }, logId, [...events.keys()].slice(0, 200), (event) => {
+      return redactor.inspectEvent(event).redactions
+    })
+  })
   app.post('/api/v1/source-keys', async (request) => {
     const { name } = CreateSourceKeyRequest.parse(request.body)
     const id = `src-${sources.length}`

@@ -38,6 +38,7 @@ const screens: Record<string, string> = {
   'finding-drawer': `${finding(2)}?ev=${named.alteredRow}`,
   integrity: '/integrity',
   sources: '/sources',
+  'sources-redaction': '/sources/redaction',
 }
 try {
   for (const width of [1440, 1024]) {

@@ -29,7 +29,10 @@ export default function SourcesPage() {
           <h1 className="text-xl font-semibold tracking-tight">Sources</h1>
           <p className="text-muted">
             Gateways, servers and clients that may put records into the log, each with a key of its
-            own.
+            own.{' '}
+            <Link href="/sources/redaction" className="text-accent underline decoration-dotted">
+              What is replaced in their records
+            </Link>
           </p>
         </div>
         <NewSource onCreated={setCreated} />
