@@ -9,7 +9,7 @@ import type { LedgerStorage } from '../ledger-storage.ts'
 import { checkLogId } from '../log-id.ts'
 import type { Segment } from '../segment.ts'
 import { FrameLog, type FramePlace } from './frame-log.ts'
-import { decodeSegment, encodeSegment } from './segment-codec.ts'
+import { compressSegment, decodeSegment, decodeSegmentHeader } from './segment-codec.ts'
 
 export interface FileStorageOptions {
   readonly files?: DurableFiles
@@ -31,6 +31,10 @@ interface StoredLog {
   size: number
   /** Index of an append that is under way: a second one at the same index has lost. */
   pendingFrom: number
+  /** First index that no frame was written or queued for. */
+  handedOver: number
+  /** Segments go to the disk in the order in which they were appended. */
+  turn: Promise<unknown>
 }
 
 /**
@@ -99,9 +103,25 @@ class FileStorage implements LedgerStorage {
       )
     }
     log.pendingFrom = segment.nextIndex
-    const place = await log.segments.append(encodeSegment(segment)).catch((error: unknown) => {
+    const compressed = compressSegment(segment)
+    // In order, however long each of them takes to compress.
+    const turn = log.turn.then(() => compressed)
+    log.turn = turn.catch(() => undefined)
+    const bytes = await turn
+    if (segment.fromIndex !== log.handedOver) {
+      throw new SealtrailError(
+        'DISK_FULL',
+        `segment ${segment.fromIndex} of ${logId} waited behind one that was refused`,
+        { retryable: true },
+      )
+    }
+    log.handedOver = segment.nextIndex
+    const place = await log.segments.append(bytes).catch((error: unknown) => {
       // Refused, and the log is as it was: the next one begins there again.
-      if (isSealtrailError(error, 'DISK_FULL')) log.pendingFrom = log.size
+      if (isSealtrailError(error, 'DISK_FULL')) {
+        log.pendingFrom = log.size
+        log.handedOver = log.size
+      }
       throw error
     })
     log.fromIndexes.push(segment.fromIndex)
@@ -187,11 +207,8 @@ class FileStorage implements LedgerStorage {
   private async segmentAt(logId: string, log: StoredLog, at: number): Promise<Segment> {
     const place = log.places[at]
     if (place === undefined) throw corrupt(logId, log.fromIndexes[at] ?? -1, 'is missing')
-    const segment = decodeSegmentAt(
-      logId,
-      log.fromIndexes[at] ?? -1,
-      await log.segments.read(place),
-    )
+    const content = await log.segments.read(place)
+    const segment = decodedAt(logId, log.fromIndexes[at] ?? -1, () => decodeSegment(content))
     if (segment.fromIndex !== log.fromIndexes[at])
       throw corrupt(logId, segment.fromIndex, 'is misplaced')
     return segment
@@ -246,7 +263,7 @@ class FileStorage implements LedgerStorage {
         },
       },
       (place, content) => {
-        const segment = decodeSegmentAt(logId, size, content)
+        const segment = decodedAt(logId, size, () => decodeSegmentHeader(content))
         if (segment.fromIndex !== size)
           throw corrupt(logId, segment.fromIndex, `does not follow ${size}`)
         fromIndexes.push(segment.fromIndex)
@@ -266,14 +283,16 @@ class FileStorage implements LedgerStorage {
       checkpointSizes,
       size,
       pendingFrom: size,
+      handedOver: size,
+      turn: Promise.resolve(),
     }
   }
 }
 
 /** Names the segment that does not decode, although its checksum is right. */
-function decodeSegmentAt(logId: string, fromIndex: number, content: Uint8Array): Segment {
+function decodedAt<T>(logId: string, fromIndex: number, decode: () => T): T {
   try {
-    return decodeSegment(content)
+    return decode()
   } catch (cause) {
     throw new SealtrailError(
       'LEDGER_CORRUPT',

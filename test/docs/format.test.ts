@@ -9,7 +9,7 @@ import {
 } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { inflateRawSync } from 'node:zlib'
+import { brotliDecompressSync, inflateRawSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 
 /**
@@ -77,21 +77,29 @@ interface SegmentHeader {
   fromIndex: number
   nextIndex: number
   rootAfter: string
+  entriesBytes?: number
 }
 
 function readSegment(content: Buffer): { header: SegmentHeader; leaves: Buffer[] } {
-  expect(content.subarray(0, 7).toString('hex')).toBe('53545345470001')
+  expect(content.subarray(0, 6).toString('hex')).toBe('535453454700')
+  const version = content.readUInt8(6)
   const headerEnd = 11 + content.readUInt32BE(7)
   const header: SegmentHeader = JSON.parse(content.toString('utf8', 11, headerEnd))
+  const stored = content.subarray(headerEnd)
+  const entries = version === 2 ? brotliDecompressSync(stored) : stored
   const leaves: Buffer[] = []
-  let at = headerEnd
+  let at = 0
   for (let index = header.fromIndex; index < header.nextIndex; index++) {
-    const length = content.readUInt16BE(at)
-    leaves.push(content.subarray(at + 2, at + 2 + length))
+    const length = entries.readUInt16BE(at)
+    leaves.push(entries.subarray(at + 2, at + 2 + length))
     at += 2 + length
   }
-  expect(at).toBe(content.length)
-  expect(Object.keys(header)).toEqual(['dedup', 'fromIndex', 'nextIndex', 'positions', 'rootAfter'])
+  expect(at).toBe(entries.length)
+  const names = ['dedup', 'fromIndex', 'nextIndex', 'positions', 'rootAfter']
+  expect(Object.keys(header).sort()).toEqual(
+    version === 2 ? [...names, 'entriesBytes'].sort() : names,
+  )
+  if (version === 2) expect(header.entriesBytes).toBe(entries.length)
   return { header, leaves }
 }
 
