@@ -16,6 +16,7 @@ import { Reconciler } from '../analytics/store/reconciler.ts'
 import type { BusConsumer, EventBus } from '../ingest/bus/event-bus.ts'
 import { openInProcessBus } from '../ingest/bus/in-process-bus.ts'
 import type { ReceiverDeps } from '../ingest/receivers/receiver-deps.ts'
+import { SourceIntake } from '../ingest/receivers/source-intake.ts'
 import { createRedactor } from '../ingest/redaction/redactor.ts'
 import { Sequencer } from '../ingest/sequencer/sequencer.ts'
 import type { CommittedSegment } from '../ledger/committed.ts'
@@ -154,6 +155,8 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   await rm(paths.exports, { recursive: true, force: true })
   await mkdir(paths.exports, { recursive: true, mode: 0o700 })
 
+  const intake = new SourceIntake((sourceId) => control.sourceQuota(sourceId), clock)
+
   async function* verify(logId: string): AsyncIterable<VerifyProgress> {
     const startedMs = performance.now()
     const steps = verifyLog({
@@ -220,11 +223,13 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       publishCheckpoints: () => sequencer.publishCheckpoints(),
       warnings: () => warningsOf({ disk, steady, newestRecordedMs: sequencer.newestRecordedMs() }),
       verify,
+      intakeOf: (sourceId) => intake.of(sourceId),
       inspectRedaction: (event, policy) =>
         createRedactor({ policy }).inspectEvent(event).redactions,
       exportDirectory: paths.exports,
     },
     receivers: {
+      intake,
       authenticate: async (token) => control.authenticateSourceKey(token),
       bus,
       waitForReceipt: (position, timeoutMs) => sequencer.waitForReceipt(position, timeoutMs),

@@ -7,6 +7,7 @@ import { anyRole } from '../analytics/api/principal.ts'
 import { problemOf, sendProblem } from '../analytics/api/problem-reply.ts'
 import { checkWay, isFromThisMachine, type Reach } from '../analytics/api/reach.ts'
 import { checkRequestOrigin } from '../analytics/api/request-origin.ts'
+import { boundConnections, defaultConnectionBounds } from '../ingest/receivers/bound-connections.ts'
 import { registerReceivers } from '../ingest/receivers/register-receivers.ts'
 import { SealtrailError } from '../schemas/errors.ts'
 import type { Certificates, WatchedCertificates } from './certificate-files.ts'
@@ -92,6 +93,8 @@ export async function openListeners({
   otlp.setNotFoundHandler(refuseUnknown)
   measure(otlp, metrics)
   registerReceivers(otlp, receivers)
+
+  for (const { server } of [main, otlp]) boundConnections(server, defaultConnectionBounds)
 
   const control = await createApi(core.api, { kind: 'control' })
   control.post('/control/setup-link', async () => ({

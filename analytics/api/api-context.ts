@@ -9,6 +9,7 @@ import type { Signer } from '../../ledger/signer.ts'
 import type { IntegrityReply, LogIntegrity, VerifyProgress } from '../../schemas/api/integrity.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import type { RedactionPolicy } from '../../schemas/redaction-policy.ts'
+import type { IntakeOfSource } from '../../schemas/source-quota.ts'
 import type { HashReader } from '../../schemas/tlog/merkle.ts'
 import type { ColumnarClient } from '../store/columnar-client.ts'
 import type { IdentityProvider } from './identity-provider.ts'
@@ -54,6 +55,8 @@ export interface ApiContext {
   publishCheckpoints(): Promise<void>
   /** Recomputes a log from stored bytes. */
   verify(logId: string): AsyncIterable<VerifyProgress>
+  /** What a source sent since this process began; undefined when nothing. */
+  intakeOf(sourceId: string): IntakeOfSource | undefined
   /** What a redaction policy would replace in a stored event. Pure. */
   inspectRedaction(event: RecordedEvent, policy: RedactionPolicy): readonly InspectedValue[]
   /** Folder for exports until they are fetched. */

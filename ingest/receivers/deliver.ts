@@ -17,7 +17,8 @@ import {
   requestDigest,
 } from './receive.ts'
 import type { ReceivedRecord } from './received-record.ts'
-import type { ReceiverDeps, SourceIdentity } from './receiver-deps.ts'
+import type { ReceiverCounts, ReceiverDeps, SourceIdentity } from './receiver-deps.ts'
+import { withholdRaw } from './withhold-raw.ts'
 
 export interface Delivery {
   readonly request: ReceivedRequest
@@ -52,7 +53,9 @@ const mappings = knownMappings(sha256)
  */
 export async function deliver(parcel: Parcel, deps: ReceiverDeps): Promise<Delivery> {
   const { source } = parcel
-  const request = await receiveInTurns(parcel.records, {
+  const { intake } = deps
+  intake.spend(source.sourceId, parcel.records.length, parcel.body.length)
+  const received = await receiveInTurns(parcel.records, {
     sourceId: source.sourceId,
     format: parcel.format,
     nowMs: deps.clock(),
@@ -60,6 +63,8 @@ export async function deliver(parcel: Parcel, deps: ReceiverDeps): Promise<Deliv
     mappings,
     digest: sha256,
   })
+  const take = (bytes: number) => intake.takeRejected(source.sourceId, bytes)
+  const request = { ...received, events: withholdRaw(received.events, take, sha256) }
   const batches = packEvents(request, {
     ...source,
     requestDigest: requestDigest(sha256, parcel.body, parcel.idempotencyKey),
@@ -70,6 +75,12 @@ export async function deliver(parcel: Parcel, deps: ReceiverDeps): Promise<Deliv
   return receipt === undefined
     ? { request, receipt, positions }
     : { request, receipt, positions: undefined }
+}
+
+/** Told to whoever counts: the page of sources, and the metrics. */
+export function count(counts: ReceiverCounts, deps: ReceiverDeps): void {
+  deps.intake.counted(counts)
+  deps.onCounted?.(counts)
 }
 
 /** The event loop also answers people: a large request gives way to them after every few records. */

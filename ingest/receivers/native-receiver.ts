@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SealtrailError } from '../../schemas/errors.ts'
-import { authenticateSource } from './authenticate-source.ts'
+import { admitSource, authenticateSource } from './authenticate-source.ts'
 import { decodeBody } from './decode-body.ts'
 import { type DecodedBody, decodeJsonBody, decodeNdjsonBody } from './decode-json-records.ts'
-import { type Delivery, deliver } from './deliver.ts'
+import { count, type Delivery, deliver } from './deliver.ts'
 import { problemOfRecord, sendProblem } from './problem.ts'
 import type { ReceiverDeps, SourceIdentity } from './receiver-deps.ts'
 import { bodyOf, mediaTypeOf } from './request-body.ts'
@@ -25,13 +25,16 @@ export function registerNativeReceiver(app: FastifyInstance, deps: ReceiverDeps)
   const onRequest = async (request: FastifyRequest): Promise<void> => {
     sources.set(request, await authenticateSource(request, deps))
   }
+  const admitted = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    sources.set(request, await admitSource(request, reply, deps))
+  }
   const sourceOf = (request: FastifyRequest): SourceIdentity => {
     const source = sources.get(request)
     if (source === undefined) throw new SealtrailError('INTERNAL', 'the request has no source')
     return source
   }
 
-  app.post('/v1/events', { onRequest }, (request, reply) =>
+  app.post('/v1/events', { onRequest: admitted }, (request, reply) =>
     receiveEvents(request, reply, sourceOf(request), deps),
   )
   app.get('/v1/sources/self', { onRequest }, async (request, reply) => {
@@ -76,7 +79,7 @@ async function receiveEvents(
     deps,
   )
   const counts = countsOf(delivery)
-  deps.onCounted?.({ ...source, receiver: 'native', ...counts, bodyBytes: received.length })
+  count({ ...source, receiver: 'native', ...counts, bodyBytes: received.length }, deps)
   return answer(reply, decoded, delivery)
 }
 

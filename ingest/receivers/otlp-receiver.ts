@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SealtrailError } from '../../schemas/errors.ts'
-import { authenticateSource } from './authenticate-source.ts'
+import { admitSource } from './authenticate-source.ts'
 import { decodeBody } from './decode-body.ts'
 import { decodeJsonBody } from './decode-json-records.ts'
-import { deliver } from './deliver.ts'
-import { problemOfError } from './problem.ts'
+import { count, deliver } from './deliver.ts'
+import { problemOfError, retryAfter } from './problem.ts'
 import type { ReceiverDeps, SourceIdentity } from './receiver-deps.ts'
 import { bodyOf, mediaTypeOf } from './request-body.ts'
 
@@ -16,8 +16,8 @@ export function registerOtlpReceiver(app: FastifyInstance, deps: ReceiverDeps): 
   app.register(async (scope) => {
     scope.setErrorHandler((error, _request, reply) => sendStatus(reply, error, deps))
     const sources = new WeakMap<FastifyRequest, SourceIdentity>()
-    const onRequest = async (request: FastifyRequest): Promise<void> => {
-      sources.set(request, await authenticateSource(request, deps))
+    const onRequest = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+      sources.set(request, await admitSource(request, reply, deps))
     }
     const receive = (signal: 'logs' | 'traces') => (request: FastifyRequest, reply: FastifyReply) =>
       receiveExport(request, reply, signal, sources.get(request), deps)
@@ -48,16 +48,19 @@ async function receiveExport(
     deps,
   )
   const { mapped, unmapped, rejected } = delivery.request
-  deps.onCounted?.({
-    ...source,
-    receiver: format,
-    records: records.length,
-    mapped,
-    unmapped,
-    rejected,
-    duplicates: delivery.receipt?.duplicates ?? 0,
-    bodyBytes: received.length,
-  })
+  count(
+    {
+      ...source,
+      receiver: format,
+      records: records.length,
+      mapped,
+      unmapped,
+      rejected,
+      duplicates: delivery.receipt?.duplicates ?? 0,
+      bodyBytes: received.length,
+    },
+    deps,
+  )
   if (malformed !== undefined) {
     throw new SealtrailError(
       'RECORD_INVALID',
@@ -66,11 +69,11 @@ async function receiveExport(
   }
   if (rejected === 0) return reply.code(200).send({})
   const first = delivery.request.problems[0]
-  const count = signal === 'logs' ? 'rejectedLogRecords' : 'rejectedSpans'
+  const counter = signal === 'logs' ? 'rejectedLogRecords' : 'rejectedSpans'
   return reply.code(200).send({
     partialSuccess: {
       // int64 is text in proto JSON.
-      [count]: String(rejected),
+      [counter]: String(rejected),
       errorMessage: `${rejected} of ${records.length} records are kept as rejected; record ${first?.record ?? 0}: ${first?.field ?? ''} ${first?.reason ?? ''}`,
     },
   })
@@ -84,16 +87,19 @@ async function countMetrics(
   deps: ReceiverDeps,
 ): Promise<FastifyReply> {
   if (source !== undefined) {
-    deps.onCounted?.({
-      ...source,
-      receiver: 'otlp_metrics',
-      records: 0,
-      mapped: 0,
-      unmapped: 0,
-      rejected: 0,
-      duplicates: 0,
-      bodyBytes: bodyOf(request).length,
-    })
+    count(
+      {
+        ...source,
+        receiver: 'otlp_metrics',
+        records: 0,
+        mapped: 0,
+        unmapped: 0,
+        rejected: 0,
+        duplicates: 0,
+        bodyBytes: bodyOf(request).length,
+      },
+      deps,
+    )
   }
   return reply.code(200).send({})
 }
@@ -118,7 +124,10 @@ const rpcCodes: Readonly<Record<number, number>> = {
 function sendStatus(reply: FastifyReply, error: unknown, deps: ReceiverDeps): FastifyReply {
   const problem = problemOfError(error)
   if (problem.status >= 500) deps.logger.error({ err: error }, 'OTLP request failed')
-  if (problem.status === 503 || problem.status === 429) reply.header('retry-after', '1')
+  retryAfter(reply, error)
+  if ((problem.status === 503 || problem.status === 429) && !reply.hasHeader('retry-after')) {
+    reply.header('retry-after', '1')
+  }
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="sealtrail"')
   return reply
     .code(problem.status)

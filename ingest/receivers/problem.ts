@@ -45,12 +45,20 @@ export function describe(error: SealtrailError): Problem {
   }
 }
 
+/** RFC 9110 section 10.2.3, where the error knows how long; {@link sendProblem} says a second where it does not. */
+export function retryAfter(reply: FastifyReply, error: unknown): void {
+  const seconds = isSealtrailError(error) ? error.details?.retryAfterSeconds : undefined
+  if (typeof seconds === 'number') reply.header('retry-after', String(seconds))
+}
+
 export function sendProblem(
   reply: FastifyReply,
   problem: Problem,
   more: Readonly<Record<string, unknown>> = {},
 ): FastifyReply {
-  if (problem.status === 503 || problem.status === 429) reply.header('retry-after', '1')
+  if ((problem.status === 503 || problem.status === 429) && !reply.hasHeader('retry-after')) {
+    reply.header('retry-after', '1')
+  }
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="sealtrail"')
   return reply
     .code(problem.status)

@@ -3,6 +3,7 @@ import type { BusPosition } from '../../ledger/segment.ts'
 import type { Receipt } from '../../schemas/receipt.ts'
 import type { RedactionPolicy } from '../../schemas/redaction-policy.ts'
 import type { EventBus } from '../bus/event-bus.ts'
+import type { SourceIntake } from './source-intake.ts'
 
 /** Who sends, as its key says. */
 export interface SourceIdentity {
@@ -28,6 +29,8 @@ export interface ReceiverCounts {
 export interface ReceiverDeps {
   /** Source that a key belongs to; undefined when the key is unknown or revoked. */
   authenticate(token: string): Promise<SourceIdentity | undefined>
+  /** Quotas, and what may be received at once. */
+  readonly intake: SourceIntake
   readonly bus: EventBus
   /** Resolves when a batch is durable in the ledger; undefined where this process cannot know (receiver behind Kafka). */
   waitForReceipt(position: BusPosition, timeoutMs: number): Promise<Receipt> | undefined

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { maxBodyBytes } from './decode-body.ts'
 import { registerNativeReceiver } from './native-receiver.ts'
 import { registerOtlpReceiver } from './otlp-receiver.ts'
-import { problemOfError, sendProblem } from './problem.ts'
+import { problemOfError, retryAfter, sendProblem } from './problem.ts'
 import type { ReceiverDeps } from './receiver-deps.ts'
 
 /**
@@ -20,6 +20,7 @@ export function registerReceivers(app: FastifyInstance, deps: ReceiverDeps): voi
     scope.setErrorHandler((error, _request, reply) => {
       const problem = problemOfError(error)
       if (problem.status >= 500) deps.logger.error({ err: error }, 'request of a source failed')
+      retryAfter(reply, error)
       return sendProblem(reply, problem)
     })
     registerNativeReceiver(scope, deps)

@@ -1,5 +1,5 @@
 import { RedactionPolicy } from '../../schemas/api/redaction.ts'
-import { CreateSourceKeyRequest } from '../../schemas/api/sources.ts'
+import { CreateSourceKeyRequest, SourceQuota } from '../../schemas/api/sources.ts'
 import { hex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
@@ -15,6 +15,7 @@ import {
   sourceIdOfKey,
   sourceKeyOf,
 } from '../../schemas/source-key.ts'
+import { defaultSourceQuota, type SourceQuota as Quota } from '../../schemas/source-quota.ts'
 import type { CommitObserver, LedgerReader } from '../committed.ts'
 import type { Keyring } from '../keyring.ts'
 import type { LedgerAppender } from '../ledger-appender.ts'
@@ -174,6 +175,38 @@ export class Control {
       actor,
       details,
       check: () => void expectVersion(this.ownRedactionPolicy(target), expectedVersion, 'policy'),
+    })
+  }
+
+  /** How much a source may send: as it was set for it, else as is built in. */
+  sourceQuota(sourceId: string): Quota {
+    return this.ownSourceQuota(sourceId).quota ?? defaultSourceQuota
+  }
+
+  /** What was set for a source. Version 0 where nothing ever was. */
+  ownSourceQuota(sourceId: string): { quota: Quota | null; version: number } {
+    return this.state.sourceQuotas.get(sourceId) ?? { quota: null, version: 0 }
+  }
+
+  /**
+   * Sets the quota of a source, or takes it away: then the built-in one holds. From the next request on.
+   *
+   * @throws SealtrailError `VERSION_CONFLICT`, `REQUEST_INVALID`
+   */
+  async setSourceQuota(
+    sourceId: string,
+    quota: Quota | null,
+    expectedVersion: number,
+    actor: string,
+  ): Promise<void> {
+    const details = { quota: checked(SourceQuota.nullable(), quota, 'quota') }
+    await this.run({
+      action: 'source_quota.set',
+      target: sourceId,
+      version: expectedVersion + 1,
+      actor,
+      details,
+      check: () => void expectVersion(this.ownSourceQuota(sourceId), expectedVersion, 'quota'),
     })
   }
 

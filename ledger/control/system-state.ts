@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { RedactionPolicy } from '../../schemas/api/redaction.ts'
 import { Role } from '../../schemas/api/session.ts'
+import { SourceQuota } from '../../schemas/api/sources.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import { timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
 
@@ -60,6 +61,7 @@ export const adminDetails = {
   'source_key.revoke': z.strictObject({}),
   /** Null takes the policy of the target away. */
   'redaction_policy.set': z.strictObject({ policy: RedactionPolicy.nullable() }),
+  'source_quota.set': z.strictObject({ quota: SourceQuota.nullable() }),
 } as const
 
 export type AdminAction = keyof typeof adminDetails
@@ -124,6 +126,12 @@ export interface SourceKey {
 }
 
 /** What an admin set for a source or for all sources of a log. */
+export interface SetSourceQuota {
+  /** Null where it was taken away again. */
+  readonly quota: z.infer<typeof SourceQuota> | null
+  readonly version: number
+}
+
 export interface SetRedactionPolicy {
   readonly policy: z.infer<typeof RedactionPolicy> | null
   readonly version: number
@@ -137,6 +145,8 @@ export class SystemState {
   readonly sourceKeys = new Map<string, SourceKey>()
   /** By source id, or `default/<log id>`. */
   readonly redactionPolicies = new Map<string, SetRedactionPolicy>()
+  /** By source. */
+  readonly sourceQuotas = new Map<string, SetSourceQuota>()
   signIn: SignInSettings = { totpRoles: [], version: 0 }
   /** The newest one-time link; undefined once it was used, or not needed because an admin came otherwise. */
   setupLink: OneTimeLink | undefined
@@ -203,6 +213,11 @@ export class SystemState {
           const revokedAt = key.revokedAt ?? at
           this.sourceKeys.set(id, { ...key, revokedAt, version })
         }
+        return
+      }
+      case 'source_quota.set': {
+        const { quota } = adminDetails['source_quota.set'].parse(details)
+        this.sourceQuotas.set(id, { quota, version })
         return
       }
       case 'redaction_policy.set': {

@@ -1,4 +1,25 @@
 import { z } from 'zod'
+import type { SourceQuota as Quota } from '../source-quota.ts'
+
+/** How much a source may send, see schemas/source-quota.ts. */
+export const SourceQuota: z.ZodType<Quota> = z.strictObject({
+  eventsPerSecond: z.int().min(1).max(10_000_000),
+  bytesPerSecond: z
+    .int()
+    .min(1024)
+    .max(2 ** 40),
+  rejectedBytesPerDay: z
+    .int()
+    .min(0)
+    .max(2 ** 50),
+})
+
+/** `POST /api/v1/sources/:id/quota`. Null takes the own quota away. 409 VERSION_CONFLICT. */
+export const SetSourceQuotaRequest = z.strictObject({
+  quota: SourceQuota.nullable(),
+  expectedVersion: z.int().nonnegative(),
+})
+export type SetSourceQuotaRequest = z.infer<typeof SetSourceQuotaRequest>
 
 export const SourceRow = z.strictObject({
   id: z.string(),

@@ -2,25 +2,35 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { EventBus, PackedBatch } from '../../ingest/bus/event-bus.ts'
 import type { ReceiverCounts, ReceiverDeps } from '../../ingest/receivers/receiver-deps.ts'
 import { registerReceivers } from '../../ingest/receivers/register-receivers.ts'
+import { SourceIntake } from '../../ingest/receivers/source-intake.ts'
 import type { BusPosition } from '../../ledger/segment.ts'
 import type { ObservedEvent } from '../../schemas/event/event.ts'
 import { defaultRedactionPolicy } from '../../schemas/redaction-policy.ts'
+import { defaultSourceQuota, type SourceQuota } from '../../schemas/source-quota.ts'
 
 export const nowMs = Date.parse('2026-11-24T13:20:00.000Z')
 export const sourceKey = 'sts-test'
 
 export interface RecordingServer {
   readonly app: FastifyInstance
+  readonly deps: ReceiverDeps
   readonly batches: PackedBatch[]
   readonly counts: ReceiverCounts[]
+  readonly clock: { nowMs: number }
   events(): ObservedEvent[]
 }
 
 /** Receivers on a Fastify server, over a bus that keeps what it is given and hands out receipts for it. */
 export function startRecordingServer(
-  options: { durable?: boolean; publishError?: Error; deps?: Partial<ReceiverDeps> } = {},
+  options: {
+    durable?: boolean
+    publishError?: Error
+    quota?: SourceQuota
+    deps?: Partial<ReceiverDeps>
+  } = {},
 ): RecordingServer {
   const batches: PackedBatch[] = []
+  const clock = { nowMs }
   const counts: ReceiverCounts[] = []
   const firstOf = new Map<string, number>()
   let size = 0
@@ -38,10 +48,14 @@ export function startRecordingServer(
     close: async () => undefined,
   }
   const app = Fastify({ logger: false })
-  registerReceivers(app, {
+  const deps: ReceiverDeps = {
     authenticate: async (token) =>
       token === sourceKey ? { sourceId: 's1', logId: 'main' } : undefined,
     bus,
+    intake: new SourceIntake(
+      () => options.quota ?? defaultSourceQuota,
+      () => clock.nowMs,
+    ),
     waitForReceipt: ({ offset }) => {
       const first = firstOf.get(offset) ?? 0
       const count = batches[Number(offset)]?.events.length ?? 0
@@ -60,12 +74,20 @@ export function startRecordingServer(
       ].filter((mark) => epoch === undefined || mark.epoch === epoch),
     tokenKey: () => new Uint8Array(32).fill(7),
     redactionPolicy: () => defaultRedactionPolicy,
-    clock: () => nowMs,
+    clock: () => clock.nowMs,
     logger: app.log,
     onCounted: (each) => counts.push(each),
     ...options.deps,
-  })
-  return { app, batches, counts, events: () => batches.flatMap((batch) => batch.events) }
+  }
+  registerReceivers(app, deps)
+  return {
+    app,
+    deps,
+    batches,
+    counts,
+    clock,
+    events: () => batches.flatMap((batch) => batch.events),
+  }
 }
 
 export const authorization = { authorization: `Bearer ${sourceKey}` }
