@@ -1,15 +1,24 @@
-import { existsSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { SealtrailError } from '../../schemas/errors.ts'
 
 /** How long a bundle waits to be fetched. It holds opened records, outside the encryption of everything else. */
 const keptMs = 60 * 60_000
 
+export interface OfferedBundle {
+  /** Who asked for it, as on the record. */
+  readonly owner: string
+  /** Name of the folder that it becomes, and of its archive without the ending. */
+  readonly title: string
+  readonly files: readonly string[]
+}
+
 /** Evidence bundles that wait to be fetched: by whoever asked for them, and not for long. */
 export class ExportShelf {
   private readonly directory: string
-  private readonly owners = new Map<string, string>()
+  private readonly offered = new Map<string, OfferedBundle>()
 
   /** @param directory for bundles alone; made by the caller */
   constructor(directory: string) {
@@ -22,31 +31,37 @@ export class ExportShelf {
   }
 
   /** From now on its owner may fetch it. */
-  offer(id: string, owner: string): void {
-    this.owners.set(id, owner)
+  offer(id: string, bundle: OfferedBundle): void {
+    this.offered.set(id, bundle)
     setTimeout(() => void this.discard(id).catch(() => undefined), keptMs).unref()
   }
 
   /** @throws SealtrailError `NOT_FOUND`, also for the bundle of somebody else */
-  file(id: string, name: string, owner: string): string {
-    const path = join(this.folder(id), name)
-    if (this.owners.get(id) !== owner || !existsSync(path)) {
-      throw new SealtrailError('NOT_FOUND', 'there is no such file of an export')
+  bundle(id: string, owner: string): OfferedBundle {
+    const bundle = this.offered.get(id)
+    if (bundle?.owner === owner) return bundle
+    throw new SealtrailError('NOT_FOUND', 'there is no such export, or it was fetched', {
+      hint: 'A bundle waits for an hour, for whoever asked for it.',
+    })
+  }
+
+  /** Bytes of one file. @throws SealtrailError `NOT_FOUND`, also for the bundle of somebody else */
+  open(id: string, name: string, owner: string): Readable {
+    if (!this.bundle(id, owner).files.includes(name)) {
+      throw new SealtrailError('NOT_FOUND', `the export has no file ${name}`)
     }
-    return path
+    return createReadStream(join(this.folder(id), name))
   }
 
   /** @throws SealtrailError `NOT_FOUND`, also for the bundle of somebody else */
   async remove(id: string, owner: string): Promise<void> {
-    if (this.owners.get(id) !== owner) {
-      throw new SealtrailError('NOT_FOUND', 'there is no such export')
-    }
+    this.bundle(id, owner)
     await this.discard(id)
   }
 
   /** Removes what is there of a bundle, finished or not. */
   async discard(id: string): Promise<void> {
-    this.owners.delete(id)
+    this.offered.delete(id)
     await rm(this.folder(id), { recursive: true, force: true })
   }
 }

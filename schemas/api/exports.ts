@@ -15,8 +15,10 @@ export const ExportProgress = z.discriminatedUnion('kind', [
     id: z.string(),
     rows: z.int(),
     exportLeaf: z.int(),
-    /** Fetch each with `GET /api/v1/exports/<id>/<name>`. */
+    /** Fetch each with `GET /api/v1/exports/<id>/<name>`, or all with `GET /api/v1/exports/<id>/archive.zip`. */
     files: z.array(z.string()),
+    /** Name of the archive, `<folder>.zip`, where `<folder>` is what it unpacks to. */
+    archive: z.string(),
   }),
   z.strictObject({ kind: z.literal('problem'), code: z.string(), detail: z.string() }),
 ])

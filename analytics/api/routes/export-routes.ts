@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { ExportProgress, ExportRequest } from '../../../schemas/api/exports.ts'
@@ -7,6 +6,7 @@ import { isSealtrailError, SealtrailError } from '../../../schemas/errors.ts'
 import { normaliseTimestamp } from '../../../schemas/event/timestamp.ts'
 import { matchingLeaves } from '../../queries/matching-leaves.ts'
 import { writeEvidenceBundle } from '../../reports/evidence-bundle.ts'
+import { zipArchive } from '../../reports/zip-archive.ts'
 import { actorOf, auditRoles, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
 import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
@@ -84,8 +84,9 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
             onProgress,
           )
           scope.signal.throwIfAborted()
-          context.exports.offer(id, owner)
-          return { kind: 'result', id, ...written }
+          const title = titleOf(principal.logId, from, until)
+          context.exports.offer(id, { owner, title, files: written.files })
+          return { kind: 'result', id, ...written, archive: `${title}.zip` }
         } catch (error) {
           await context.exports.discard(id).catch(() => undefined)
           if (!scope.signal.aborted) context.logger.error({ err: error }, 'export failed')
@@ -103,6 +104,37 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
   )
 
   app.get(
+    '/api/v1/exports/:id/archive.zip',
+    {
+      // Fetching it removes it: a HEAD must not.
+      exposeHeadRoute: false,
+      schema: { params: BundleParams },
+      config: {
+        roles: auditRoles,
+        answers: {
+          type: 'application/zip',
+          description: 'The bundle as one archive; when all of it was sent, it is removed here',
+        },
+      },
+    },
+    async (request, reply) => {
+      const owner = actorOf(requirePrincipal(request))
+      const { id } = request.params
+      const { title, files } = context.exports.bundle(id, owner)
+      const archive = zipArchive(
+        title,
+        files.map((name) => ({ name, open: () => context.exports.open(id, name, owner) })),
+      )
+      // It holds opened records, outside the encryption of everything else. One that broke off may be fetched again.
+      reply.raw.once('finish', () => void context.exports.discard(id).catch(() => undefined))
+      return reply
+        .type('application/zip')
+        .header('content-disposition', `attachment; filename="${title}.zip"`)
+        .send(archive)
+    },
+  )
+
+  app.get(
     '/api/v1/exports/:id/:name',
     {
       schema: { params: FileParams },
@@ -114,11 +146,11 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
     async (request, reply) => {
       const owner = actorOf(requirePrincipal(request))
       const { id, name } = request.params
-      const path = context.exports.file(id, name, owner)
+      const file = context.exports.open(id, name, owner)
       return reply
         .type('application/octet-stream')
         .header('content-disposition', 'attachment')
-        .send(createReadStream(path))
+        .send(file)
     },
   )
 
@@ -131,6 +163,16 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
       return {}
     },
   )
+}
+
+/** Name of a bundle: log and range, to the second where the range is no whole days. */
+function titleOf(logId: string, from: string, until: string): string {
+  const times = [from, until]
+  const days = times.every((time) => time.slice(10).startsWith('T00:00:00.000000000'))
+  const [first, last] = times.map((time) =>
+    days ? time.slice(0, 10) : `${time.slice(0, 19).replaceAll(':', '')}Z`,
+  )
+  return `sealtrail-${logId}-${first}-to-${last}`
 }
 
 /** What was acknowledged before the request belongs to its range, so the projection must have it. */

@@ -59,8 +59,8 @@ export default function IntegrityPage() {
             <CommandLine command="sealtrail vkey" />
           </li>
           <li>
-            Write a bundle of a time range. Explore writes the command for the view that is open;
-            the export itself goes on the record:
+            Make a bundle of a time range: in Explore, for the view that is open, or as a command.
+            The export itself goes on the record:
             <CommandLine command="sealtrail export --from 2026-11-01 --to 2026-12-01 --out november" />
           </li>
           <li>
