@@ -138,7 +138,7 @@ function ArchiveMaker({ view, onExported }: { view: View; onExported: (made: Exp
     return (
       <div className="flex items-center gap-3">
         <progress
-          className="h-2 w-full accent-[var(--accent)]"
+          className="w-full accent-[var(--accent)]"
           aria-label="Export"
           {...(total > 0 ? { max: total, value: done } : {})}
         />
