@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { ApiContext } from '../analytics/api/api-context.ts'
 import { SessionStore } from '../analytics/api/session-store.ts'
@@ -24,6 +26,7 @@ import { Control } from '../ledger/control/control.ts'
 import { argon2id } from '../ledger/control/password-hash.ts'
 import { dataPaths } from '../ledger/data-directory.ts'
 import { DiskWatch, describeBytes } from '../ledger/disk-room.ts'
+import { nodeFiles } from '../ledger/durable-file.ts'
 import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
 import { columnarDiskKey, loadMasterKey } from '../ledger/keyring/master-key.ts'
 import { createLedgerReader } from '../ledger/ledger-reader.ts'
@@ -34,7 +37,9 @@ import { openFileSigner } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
 import type { VerifyProgress } from '../schemas/api/integrity.ts'
+import { SealtrailError } from '../schemas/errors.ts'
 import type { Configuration } from './configuration.ts'
+import { examineSigner } from './examine-signer.ts'
 import { compareWithNewest, describeStep, machineClocks, SteadyClock } from './steady-clock.ts'
 import { version } from './version.ts'
 
@@ -69,12 +74,20 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       'room on the disk of the data directory',
     ),
   )
-  const storage = await openFileStorage(paths.ledger, {
-    onTear: (message) => logger.warn({ torn: message }, 'cut what was never acknowledged'),
-  })
+  const onTear = (message: string) =>
+    logger.warn({ torn: message }, 'cut what was never acknowledged')
+  const storage = await openFileStorage(paths.ledger, { onTear })
   const payloads = await openFilePayloadStore(paths.payloads)
-  const keyring = await openFileKeyring(paths.keyring, masterKey)
+  if ((await storage.logIds()).length > 0 && !existsSync(join(paths.keyring, 'keyring'))) {
+    throw new SealtrailError(
+      'KEYRING_CORRUPT',
+      `${join(paths.keyring, 'keyring')} is gone, and the ledger is not empty: without it no payload opens`,
+      { hint: 'Restore it from a backup. A new one would open nothing of what is recorded.' },
+    )
+  }
+  const keyring = await openFileKeyring(paths.keyring, masterKey, nodeFiles, false, onTear)
   const signer = await openFileSigner(paths.signer, masterKey)
+  await examineSigner(paths.signer, masterKey)
   const reader = createLedgerReader({ storage, payloads, keyring })
   const control = new Control({ reader, keyring, passwords: argon2id, clock, random: randomBytes })
 

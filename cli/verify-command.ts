@@ -16,6 +16,7 @@ import { isSealtrailError, SealtrailError } from '../schemas/errors.ts'
 import { openCheckpoint } from '../schemas/tlog/checkpoint.ts'
 import { noteVerifier, parseVerifierKey } from '../schemas/tlog/note.ts'
 import type { ControlClient } from './control-client.ts'
+import { examineSigner } from './examine-signer.ts'
 import { loadExistingMasterKey, lockExistingDirectory } from './existing-directory.ts'
 import { ProgressLine } from './progress-line.ts'
 
@@ -45,6 +46,7 @@ interface Remembered {
 export async function verifyCommand(
   flags: VerifyFlags,
   running: ControlClient | undefined,
+  say: (line: string) => void = print,
 ): Promise<number> {
   // Before anything long begins.
   const keyOfLog = flags.key === undefined ? undefined : logOfKey(flags.key)
@@ -71,8 +73,8 @@ export async function verifyCommand(
     return flags.log === undefined ? logIds : [flags.log]
   }
   return running === undefined
-    ? verifyOffline(flags, chosen, rememberedOf)
-    : verifyRunning(flags, running, chosen, rememberedOf)
+    ? verifyOffline(flags, chosen, rememberedOf, say)
+    : verifyRunning(flags, running, chosen, rememberedOf, say)
 }
 
 async function verifyRunning(
@@ -80,6 +82,7 @@ async function verifyRunning(
   client: ControlClient,
   chosen: (logIds: readonly string[]) => readonly string[],
   rememberedOf: (logId: string) => Remembered,
+  say: (line: string) => void,
 ): Promise<number> {
   if (flags.treeOnly) {
     throw new SealtrailError('CONFIG_INVALID', '--tree-only goes with --offline', {
@@ -109,7 +112,8 @@ async function verifyRunning(
           ? `OK  ${logId}: ${line.treeSize} leaves, ${line.checkpoints} checkpoints, ${line.payloads} payloads, ${line.rows === null ? 'rows not compared: the columnar store is away' : `${line.rows} rows`}`
           : `BAD ${problem}`,
       )
-      if (log !== undefined) sayKey(log.verifierKey, line.treeSize, rememberedOf(logId))
+      if (log !== undefined)
+        keyLines(log.verifierKey, line.treeSize, rememberedOf(logId)).forEach(say)
     }
   }
   return failed ? 1 : 0
@@ -136,8 +140,10 @@ async function verifyOffline(
   flags: VerifyFlags,
   chosen: (logIds: readonly string[]) => readonly string[],
   rememberedOf: (logId: string) => Remembered,
+  say: (line: string) => void,
 ): Promise<number> {
   const unlock = await lockExistingDirectory(flags.data)
+  const opened: { close(): Promise<void> }[] = []
   const paths = dataPaths(flags.data)
   const progress = new ProgressLine()
   let failed = false
@@ -147,16 +153,20 @@ async function verifyOffline(
       readOnly: true,
       onTear: (message) => say(`note: ${message} was never acknowledged, and is left out`),
     })
+    opened.push(storage)
     const payloads = await openFilePayloadStore(paths.payloads, nodeFiles, true)
-    const keyring =
+    opened.push(payloads)
+    const masterKey =
       !flags.treeOnly && existsSync(join(paths.keyring, 'keyring'))
-        ? await openFileKeyring(
-            paths.keyring,
-            await loadExistingMasterKey(flags.data, process.env.SEALTRAIL_MASTER_KEY_FILE),
-            nodeFiles,
-            true,
-          )
+        ? await loadExistingMasterKey(flags.data, process.env.SEALTRAIL_MASTER_KEY_FILE)
         : undefined
+    await examineSigner(paths.signer, masterKey)
+    const keyring =
+      masterKey === undefined
+        ? undefined
+        : await openFileKeyring(paths.keyring, masterKey, nodeFiles, true, (message) =>
+            say(`note: ${message} was never promised, and is left out`),
+          )
     // A log of which nothing is left but its key is named too.
     const logIds = [
       ...new Set([...(await storage.logIds()), ...(await signedLogIds(paths.signer))]),
@@ -186,7 +196,7 @@ async function verifyOffline(
           ? `OK  ${logId}: ${result.treeSize} leaves, ${result.checkpoints} checkpoints, ${payloadsRead(flags, result, keyring !== undefined)}${result.erased > 0 ? `, ${result.erased} erased` : ''}`
           : `BAD ${result.firstProblem}`,
       )
-      sayKey(verifierKey, result.treeSize, remembered)
+      keyLines(verifierKey, result.treeSize, remembered).forEach(say)
     }
   } catch (error) {
     progress.done()
@@ -195,6 +205,7 @@ async function verifyOffline(
     say(`BAD ${error instanceof Error ? error.message : String(error)}`)
     failed = true
   } finally {
+    for (const part of opened) await part.close()
     unlock()
   }
   return failed ? 1 : 0
@@ -231,13 +242,13 @@ function logOfKey(key: string): string {
 }
 
 /** A check against what lies on the same machine says so: it is worth what the machine is worth. */
-function sayKey(verifierKey: string, treeSize: number, remembered: Remembered): void {
-  if (remembered.key !== undefined) return
-  say(
+function keyLines(verifierKey: string, treeSize: number, remembered: Remembered): string[] {
+  if (remembered.key !== undefined) return []
+  return [
     `    against ${verifierKey}: compare this key, and size ${treeSize}, with what you hold elsewhere`,
-  )
+  ]
 }
 
-function say(text: string): void {
+function print(text: string): void {
   process.stdout.write(`${text}\n`)
 }

@@ -48,10 +48,11 @@ export async function openFileKeyring(
   masterKey: Uint8Array,
   files: DurableFiles = nodeFiles,
   readOnly = false,
+  onTear: (message: string) => void = () => undefined,
 ): Promise<Keyring> {
   if (!readOnly) await makeDirectory(files, directory)
   const keyring = new FileKeyring(keyringPath(directory), masterKey, files)
-  await keyring.load(readOnly)
+  await keyring.load(readOnly, onTear)
   return keyring
 }
 
@@ -79,7 +80,7 @@ class FileKeyring implements Keyring {
     this.fileKey = keyringFileKey(masterKey)
   }
 
-  async load(readOnly: boolean): Promise<void> {
+  async load(readOnly: boolean, onTear: (message: string) => void): Promise<void> {
     if (!existsSync(this.path)) {
       if (readOnly) return
       await replaceFile(this.files, this.path, new Uint8Array())
@@ -89,6 +90,11 @@ class FileKeyring implements Keyring {
     for (const entry of entries) this.apply(entry)
     this.lines = lines
     this.bytes = sizeBytes
+    if (sizeBytes < bytes.length) {
+      onTear(
+        `${this.path} at byte ${sizeBytes}: a torn last line of ${bytes.length - sizeBytes} bytes`,
+      )
+    }
     if (readOnly) return
     // What a rewrite left behind that was cut off: keys that were destroyed since, or never used.
     await wipeFile(this.files, `${this.path}.tmp`)

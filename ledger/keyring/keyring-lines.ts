@@ -144,7 +144,8 @@ export function decryptLines(
     const until = newline < 0 ? bytes.length : newline + 1
     const line = bytes.subarray(at, until)
     if (newline < 0 || (until === bytes.length && line.includes(0))) break
-    for (const entry of decryptLine(line.toString('latin1').trimEnd(), lines, fileKey, path)) {
+    const text = line.toString('latin1', 0, line.length - 1)
+    for (const entry of decryptLine(text, lines, fileKey, path)) {
       entries.push(entry)
     }
     lines++
@@ -161,6 +162,8 @@ function decryptLine(
 ): KeyringEntry[] {
   try {
     const bytes = Buffer.from(line, 'base64')
+    // Base64 has other spellings of the same bytes: a line that was touched is told.
+    if (bytes.toString('base64') !== line) throw new RangeError('the line is not canonical base64')
     const decipher = createDecipheriv('aes-256-gcm', fileKey, bytes.subarray(0, 12))
     decipher.setAAD(Buffer.from(String(number)))
     decipher.setAuthTag(bytes.subarray(-16))

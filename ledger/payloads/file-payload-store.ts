@@ -35,6 +35,8 @@ interface Batch {
   readonly file: number
   /** Offset of the table of lengths. */
   readonly offset: number
+  /** Bytes of all payloads, as the header says. */
+  readonly total: number
 }
 
 interface PayloadLog {
@@ -194,6 +196,7 @@ class FilePayloadStore implements PayloadStore {
       count: payloads.length,
       file,
       offset: start + batchHeaderBytes,
+      total,
     })
   }
 
@@ -218,7 +221,15 @@ class FilePayloadStore implements PayloadStore {
     if (bytesRead !== table.length) {
       throw new SealtrailError('PAYLOAD_MISSING', `payloads from leaf ${batch.from} on are cut off`)
     }
-    return Array.from({ length: batch.count }, (_, i) => table.readUInt32BE(i * 4))
+    const lengths = Array.from({ length: batch.count }, (_, i) => table.readUInt32BE(i * 4))
+    const total = lengths.reduce((sum, length) => sum + length, 0)
+    if (total !== batch.total) {
+      throw new SealtrailError(
+        'PAYLOAD_MISSING',
+        `the header of the payloads from leaf ${batch.from} on says ${batch.total} bytes, and their lengths say ${total}`,
+      )
+    }
+    return lengths
   }
 
   private handleOf(log: PayloadLog, batch: Batch): FileHandle {
@@ -278,6 +289,7 @@ class FilePayloadStore implements PayloadStore {
         count: batch.count,
         file,
         offset: at + batchHeaderBytes,
+        total: batch.total,
       })
       at = batch.end
     }
@@ -302,14 +314,15 @@ async function readHeader(
   handle: FileHandle,
   at: number,
   size: number,
-): Promise<{ from: number; count: number; end: number } | undefined> {
+): Promise<{ from: number; count: number; total: number; end: number } | undefined> {
   if (at + batchHeaderBytes > size) return undefined
   const header = Buffer.alloc(batchHeaderBytes)
   await handle.read(header, 0, batchHeaderBytes, at)
   if (!header.subarray(0, 4).equals(magic)) return undefined
   const count = header.readUInt32BE(10)
-  const end = at + batchHeaderBytes + count * 4 + header.readUInt32BE(14)
-  return end > size ? undefined : { from: header.readUIntBE(4, 6), count, end }
+  const total = header.readUInt32BE(14)
+  const end = at + batchHeaderBytes + count * 4 + total
+  return end > size ? undefined : { from: header.readUIntBE(4, 6), count, total, end }
 }
 
 /** Where the next whole batch begins; undefined when none follows. */

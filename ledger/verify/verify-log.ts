@@ -151,7 +151,11 @@ function checkPayload(
   } catch (error) {
     return `log ${logId}, leaf ${index}: ${error instanceof Error ? error.message : String(error)}`
   }
-  if (named === undefined) return 'none'
+  if (named === undefined) {
+    return payload === undefined
+      ? 'none'
+      : `log ${logId}, payload of leaf ${index}: there is one, and the leaf names none`
+  }
   // Erasing destroys a key and leaves the ciphertext: one that is gone was taken away.
   if (payload === undefined) {
     return `log ${logId}, payload of leaf ${index}: the leaf names a payload, and there is none`
