@@ -23,7 +23,10 @@ export async function examineSigner(directory: string, masterKey?: Uint8Array): 
     names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length))
   const deployment = await readDeployment(directory)
   for (const logId of logIdsOf('.signed').sort()) {
-    await readLastSigned(directory, logId)
+    const signed = await readLastSigned(directory, logId)
+    if (masterKey !== undefined && (signed?.size ?? 0) > 0 && !names.includes(`${logId}.key`)) {
+      throw wrong(join(directory, `${logId}.key`), 'is gone, although this log was signed with it')
+    }
   }
   for (const logId of logIdsOf('.key').sort()) {
     if (!names.includes(`${logId}.signed`)) {

@@ -196,6 +196,11 @@ async function verifyOffline(
           ? `OK  ${logId}: ${result.treeSize} leaves, ${result.checkpoints} checkpoints, ${payloadsRead(flags, result, keyring !== undefined)}${result.erased > 0 ? `, ${result.erased} erased` : ''}`
           : `BAD ${result.firstProblem}`,
       )
+      if (result.missingCheckpoint !== undefined) {
+        say(
+          `note: log ${logId}: there is no checkpoint of size ${result.missingCheckpoint}, which its signer signed last: a process that was killed just then leaves that, and the next start makes it again`,
+        )
+      }
       keyLines(verifierKey, result.treeSize, remembered).forEach(say)
     }
   } catch (error) {

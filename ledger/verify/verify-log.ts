@@ -40,6 +40,8 @@ export interface VerifyResult {
   readonly payloads: number
   /** Payloads that are the ones their leaves name, and whose key was destroyed. */
   readonly erased: number
+  /** The signer signed a larger size last than there is a checkpoint of: a process that was killed leaves that. */
+  readonly missingCheckpoint: number | undefined
   /** First thing that is wrong, named by log and index; undefined when all is well. */
   readonly firstProblem: string | undefined
 }
@@ -59,7 +61,11 @@ export async function* verifyLog(
   const sizes = await storage.checkpointSizes(logId)
   const signed = await options.lastSigned?.()
   const counts = { treeSize: 0, checkpoints: 0, payloads: 0, erased: 0 }
-  const problem = (firstProblem: string): VerifyResult => ({ ...counts, firstProblem })
+  const problem = (firstProblem: string): VerifyResult => ({
+    ...counts,
+    missingCheckpoint: undefined,
+    firstProblem,
+  })
   const frontier = new TreeFrontier(sha256)
   let nextCheckpoint = 0
   const reached: { size: number; root: Uint8Array }[] = []
@@ -134,7 +140,9 @@ export async function* verifyLog(
       `log ${logId} has a checkpoint of size ${newest}, and its signer knows of ${signed.size}: the signer was rolled back`,
     )
   }
-  return { ...counts, firstProblem: undefined }
+  const missingCheckpoint =
+    signed !== undefined && signed.size > newest && signed.size > 0 ? signed.size : undefined
+  return { ...counts, missingCheckpoint, firstProblem: undefined }
 }
 
 /** 'none', 'erased', true when it is whole, else the problem. */

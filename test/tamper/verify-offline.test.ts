@@ -6,6 +6,7 @@ import type { Segment } from '../../ledger/segment.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import { openFileStorage } from '../../ledger/storage/file-storage.ts'
 import { hex } from '../../schemas/bytes.ts'
+import { readCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { leafHash, TreeFrontier } from '../../schemas/tlog/merkle.ts'
 import {
   aToolCall,
@@ -163,7 +164,14 @@ describe('sealtrail verify --offline', () => {
       /BAD log main holds 25 leaves, and its signer signed 30: it was rolled back/,
     )
     // Whoever can write the signer's state too is caught only from outside.
-    rmSync(join(directory, 'signer/main.signed'))
+    const signed = join(directory, 'signer/main.signed')
+    rmSync(signed)
+    expect((await verify(directory)).stdout).toMatch(/BAD .*main\.signed is gone/)
+    const storage = await openFileStorage(join(directory, 'ledger'))
+    const newest = await storage.readCheckpoint('main', 25)
+    await storage.close()
+    const { root } = readCheckpoint(newest ?? '')
+    writeFileSync(signed, JSON.stringify({ size: 25, root: hex(root) }))
     expect((await verify(directory)).code).toBe(0)
     const { code, stdout } = await verify(directory, '--size', '30')
     expect(stdout).toMatch(/holds 25 leaves, and 30 were seen before: it was rolled back/)
