@@ -6,6 +6,7 @@ import { checkLogId, systemLogId } from '../ledger/log-id.ts'
 import { SealtrailError } from '../schemas/errors.ts'
 import type { CertificateFiles } from './certificate-files.ts'
 import { readReach } from './network-reach.ts'
+import { IssuerUrl, type OpenIdConfiguration, RoleMapping } from './openid-configuration.ts'
 import { systemErrorCode } from './system-error.ts'
 
 const port = integer(0, 65_535)
@@ -37,6 +38,16 @@ export const Environment = z.object({
   SEALTRAIL_TRUSTED_PROXY: z.string().optional(),
   SEALTRAIL_PUBLIC_URL: z.string().optional(),
   SEALTRAIL_METRICS_TOKEN_FILE: file,
+  SEALTRAIL_OIDC_ISSUER: IssuerUrl.optional(),
+  SEALTRAIL_OIDC_CLIENT_ID: z.string().min(1).optional(),
+  SEALTRAIL_OIDC_CLIENT_SECRET_FILE: file,
+  SEALTRAIL_OIDC_ROLES: RoleMapping.optional(),
+  SEALTRAIL_OIDC_ROLE_CLAIM: z.string().min(1).default('roles'),
+  SEALTRAIL_OIDC_SCOPES: z
+    .string()
+    .regex(/^(?=.*\bopenid\b)/, 'must name the scope openid')
+    .default('openid profile email'),
+  SEALTRAIL_OIDC_NAME: z.string().min(1).max(64).optional(),
   SEALTRAIL_LOG: z
     .string()
     .superRefine((logId, context) => {
@@ -84,6 +95,7 @@ export interface Configuration {
   readonly adminName: string | undefined
   readonly adminPasswordFile: string | undefined
   readonly sourceSecretFile: string | undefined
+  readonly openId: OpenIdConfiguration | undefined
   readonly kafka: { readonly brokers: readonly string[]; readonly topic: string } | undefined
   /** Absent: what suits where the log goes. */
   readonly logLevel: string | undefined
@@ -139,6 +151,10 @@ export function readConfiguration(
     (given.SEALTRAIL_ADMIN_PASSWORD_FILE === undefined)
   )
     problems.push('SEALTRAIL_ADMIN_NAME and SEALTRAIL_ADMIN_PASSWORD_FILE go together')
+  const openIdParts = ['SEALTRAIL_OIDC_ISSUER', 'SEALTRAIL_OIDC_CLIENT_ID', 'SEALTRAIL_OIDC_ROLES']
+  const openIdGiven = openIdParts.filter((name) => given[name] !== undefined)
+  if (openIdGiven.length > 0 && openIdGiven.length < openIdParts.length)
+    problems.push(`${openIdParts.join(', ')} go together`)
   const env = parsed.data
   if (
     env !== undefined &&
@@ -184,6 +200,7 @@ export function readConfiguration(
     adminName: env.SEALTRAIL_ADMIN_NAME,
     adminPasswordFile: env.SEALTRAIL_ADMIN_PASSWORD_FILE,
     sourceSecretFile: env.SEALTRAIL_SOURCE_SECRET_FILE,
+    openId: openIdOf(env),
     kafka:
       env.SEALTRAIL_KAFKA_BROKERS === undefined
         ? undefined
@@ -192,6 +209,20 @@ export function readConfiguration(
     alertsPerDay: env.SEALTRAIL_ALERTS_PER_DAY,
     columnarMemoryMib: env.SEALTRAIL_COLUMNAR_MEMORY_MIB,
     acceptClock: flags.acceptClock === true,
+  }
+}
+
+function openIdOf(env: z.infer<typeof Environment>): OpenIdConfiguration | undefined {
+  const { SEALTRAIL_OIDC_ISSUER: issuer, SEALTRAIL_OIDC_CLIENT_ID: clientId } = env
+  if (issuer === undefined || clientId === undefined) return undefined
+  return {
+    issuer: new URL(issuer),
+    clientId,
+    clientSecretFile: env.SEALTRAIL_OIDC_CLIENT_SECRET_FILE,
+    scopes: env.SEALTRAIL_OIDC_SCOPES,
+    roleClaim: env.SEALTRAIL_OIDC_ROLE_CLAIM,
+    roles: env.SEALTRAIL_OIDC_ROLES ?? [],
+    name: env.SEALTRAIL_OIDC_NAME ?? new URL(issuer).host,
   }
 }
 

@@ -4,6 +4,8 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { ApiContext } from '../analytics/api/api-context.ts'
+import type { IdentityProvider } from '../analytics/api/identity-provider.ts'
+import { OpenIdProvider } from '../analytics/api/openid-provider.ts'
 import { SessionStore } from '../analytics/api/session-store.ts'
 import { callRate } from '../analytics/detectors/call-rate.ts'
 import { firstScope } from '../analytics/detectors/first-scope.ts'
@@ -112,6 +114,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   await control.load(sequencer)
   onProgress('ledger', 1, 1)
   await prepareAccounts(control, configuration)
+  const identityProvider = await openIdentityProvider(configuration, clock)
 
   const columnarPassword = randomBytes(24).toString('base64url')
   const columnar = await startColumnarProcess({
@@ -217,6 +220,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       logId: configuration.logId,
       control,
       sessions: new SessionStore(clock, randomBytes),
+      identityProvider,
       reader,
       storage,
       payloads,
@@ -319,6 +323,19 @@ function warningsOf(seen: {
   const behind = compareWithNewest(now, newestRecordedMs, true)
   if (behind !== undefined) warnings.push(`${behind}.`)
   return warnings
+}
+
+async function openIdentityProvider(
+  { openId }: Configuration,
+  clock: () => number,
+): Promise<IdentityProvider | undefined> {
+  if (openId === undefined) return undefined
+  const { clientSecretFile, ...options } = openId
+  const clientSecret =
+    clientSecretFile === undefined
+      ? undefined
+      : (await readFile(clientSecretFile, 'utf8')).replace(/\r?\n$/, '')
+  return new OpenIdProvider({ ...options, clientSecret }, clock)
 }
 
 /** First admin and source from files, for unattended starts. */

@@ -73,6 +73,13 @@ Environment, for unattended starts. Flags win over variables:
   SEALTRAIL_ADMIN_PASSWORD_FILE    a file that holds the password, at least 12 characters
   SEALTRAIL_SOURCE_SECRET_FILE     file with a source secret (sts_…) to accept
   SEALTRAIL_LOG                    name of the log of events; default main
+  SEALTRAIL_OIDC_ISSUER            sign-in with an identity provider (OpenID Connect): its issuer, with
+  SEALTRAIL_OIDC_CLIENT_ID         the client there, whose redirect address is <dashboard>/oidc/callback, and
+  SEALTRAIL_OIDC_ROLES             who gets which role, e.g. admin=sealtrail-admins,analyst=soc,viewer=*
+  SEALTRAIL_OIDC_ROLE_CLAIM        claim that holds those values; default roles; a path like realm_access.roles
+  SEALTRAIL_OIDC_CLIENT_SECRET_FILE  file with the secret of the client; none for a public client
+  SEALTRAIL_OIDC_SCOPES            default "openid profile email"
+  SEALTRAIL_OIDC_NAME              what the button says; default the host of the issuer
   SEALTRAIL_KAFKA_BROKERS          host:port,… puts Kafka between receivers and ledger
   SEALTRAIL_KAFKA_TOPIC            default sealtrail.batches
   SEALTRAIL_ALERTS_PER_DAY         how many findings you want to see a day; default 10

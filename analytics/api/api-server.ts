@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import cookie from '@fastify/cookie'
 import swagger from '@fastify/swagger'
 import Fastify, {
+  type FastifyContextConfig,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
@@ -93,6 +94,7 @@ export async function createApi(
     if (isApi(request.url)) reply.header('cache-control', 'no-store')
     if (listener.kind === 'control') {
       request.principal = { kind: 'operator', logId: context.logId }
+      authorise(request.principal, request.routeOptions.config, context.logId)
       return
     }
     const { reach } = listener
@@ -113,18 +115,7 @@ export async function createApi(
     limitRate(rate, request, reply)
     if (config.public === true) return
     const principal = requirePrincipal(request)
-    if (request.is404) return
-    const roles = config.roles ?? adminRole
-    if (!hasRole(principal, roles)) {
-      throw new SealtrailError('PERMISSION_DENIED', `this needs the role ${roles.join(' or ')}`)
-    }
-    if (principal.kind === 'user' && principal.mustEnrol && config.beforeEnrolment !== true) {
-      throw new SealtrailError(
-        'SECOND_FACTOR_REQUIRED',
-        `the role ${principal.role} needs a second factor, and this account has none`,
-        { hint: 'Set one up at /account.' },
-      )
-    }
+    if (!request.is404) authorise(principal, config, context.logId)
   })
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error, request.id)
@@ -188,6 +179,30 @@ function sessionPrincipal(
     logId: user.logId ?? context.logId,
     sessionId: session.id,
     mustEnrol: accounts.mustEnrol(user),
+  }
+}
+
+/** @throws SealtrailError `PERMISSION_DENIED`, `SECOND_FACTOR_REQUIRED` */
+function authorise(principal: Principal, config: FastifyContextConfig, logId: string): void {
+  const roles = config.roles ?? adminRole
+  if (!hasRole(principal, roles)) {
+    throw new SealtrailError('PERMISSION_DENIED', `this needs the role ${roles.join(' or ')}`)
+  }
+  if (config.deploymentOnly === true && principal.logId !== logId) {
+    throw new SealtrailError('PERMISSION_DENIED', 'this belongs to the deployment, not to one log')
+  }
+  if (principal.kind === 'operator') {
+    if (config.accountOnly !== true) return
+    throw new SealtrailError('PERMISSION_DENIED', 'the operator on the machine has no account', {
+      hint: 'Sign in at /login.',
+    })
+  }
+  if (principal.mustEnrol && config.beforeEnrolment !== true) {
+    throw new SealtrailError(
+      'SECOND_FACTOR_REQUIRED',
+      `the role ${principal.role} needs a second factor, and this account has none`,
+      { hint: 'Set one up at /account.' },
+    )
   }
 }
 

@@ -19,6 +19,10 @@ declare module 'fastify' {
     readonly roles?: readonly Role[]
     /** Answered also while a second factor is still to be set up. */
     readonly beforeEnrolment?: boolean
+    /** Belongs to an account: the operator has none. */
+    readonly accountOnly?: boolean
+    /** Belongs to the deployment: not for admins of other logs. */
+    readonly deploymentOnly?: boolean
     /** What is answered, where it is no single JSON document. */
     readonly answers?: {
       readonly type: string

@@ -19,7 +19,7 @@ import { beginTry, startSession } from '../sign-in.ts'
 
 const Empty = z.strictObject({})
 const SessionParams = z.strictObject({ id: z.string().max(64) })
-const own = { roles: anyRole, beforeEnrolment: true } as const
+const own = { roles: anyRole, beforeEnrolment: true, accountOnly: true } as const
 
 /** One's own account: password, second factor, sessions. Every role has one; the operator has none. */
 export function accountRoutes(app: TypedApp, context: RouteContext): void {

@@ -6,12 +6,7 @@ import {
 } from '../../../schemas/api/users.ts'
 import { administrationRow } from '../administration-row.ts'
 import { auditRoles } from '../principal.ts'
-import {
-  type RouteContext,
-  readableLog,
-  requirePrincipal,
-  type TypedApp,
-} from '../route-context.ts'
+import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
 /**
  * What administrators did and who looked at it: the `_system` log, read from the ledger itself, so that it is there
@@ -22,13 +17,12 @@ export function administrationRoutes(app: TypedApp, context: RouteContext): void
     '/api/v1/administration',
     {
       schema: { querystring: AdministrationRequest, response: { 200: AdministrationReply } },
-      config: { roles: auditRoles },
+      config: { roles: auditRoles, deploymentOnly: true },
     },
     async (request) => {
       const principal = requirePrincipal(request)
-      const logId = readableLog(context, principal, systemLogId)
-      await context.access.viewed(principal, logId, 'administration')
-      const size = await context.reader.size(logId)
+      await context.access.viewed(principal, systemLogId, 'administration')
+      const size = await context.reader.size(systemLogId)
       const { before = size, limit } = request.query
       const until = Math.min(before, size)
       const rows: AdministrationRow[] = []
@@ -36,7 +30,7 @@ export function administrationRoutes(app: TypedApp, context: RouteContext): void
       while (from > 0 && rows.length < limit) {
         const begin = Math.max(0, from - limit)
         const found: AdministrationRow[] = []
-        for await (const leaves of context.reader.read(logId, begin, from)) {
+        for await (const leaves of context.reader.read(systemLogId, begin, from)) {
           for (const leaf of leaves) {
             const row = administrationRow(leaf, nameOf)
             if (row !== undefined) found.push(row)

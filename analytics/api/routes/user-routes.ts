@@ -128,13 +128,10 @@ export function userRoutes(app: TypedApp, context: RouteContext): void {
     '/api/v1/settings/sign-in',
     {
       schema: { body: SignInSettingsRequest, response: { 200: Empty } },
-      config: { roles: adminRole },
+      config: { roles: adminRole, deploymentOnly: true },
     },
     async (request) => {
       const principal = requirePrincipal(request)
-      // One setting for all logs: it belongs to the deployment.
-      if (principal.logId !== context.logId)
-        throw new SealtrailError('PERMISSION_DENIED', 'this setting belongs to the deployment')
       const { totpRoles, expectedVersion } = request.body
       await accounts.setSignInSettings(totpRoles, expectedVersion, actorOf(principal))
       return {}
