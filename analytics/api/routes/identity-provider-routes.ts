@@ -1,12 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { SealtrailError } from '../../../schemas/errors.ts'
 import { RecentMap } from '../../recent-map.ts'
 import type { PendingSignIn } from '../identity-provider.ts'
 import { problemOf } from '../problem-reply.ts'
 import { originOf } from '../request-origin.ts'
+import { RequestRate } from '../request-rate.ts'
 import type { RouteContext, TypedApp } from '../route-context.ts'
-import { beginTry, cookieOptions, startSession } from '../sign-in.ts'
+import { cookieOptions, startSession } from '../sign-in.ts'
 
 const BeginRequest = z.object({ next: z.string().max(2048).optional() })
 const pendingCookie = 'sealtrail_sign_in'
@@ -24,15 +26,18 @@ export function identityProviderRoutes(app: TypedApp, context: RouteContext): vo
   const waiting = new RecentMap<{ pending: PendingSignIn; next: string; untilMs: number }>(
     maxPending,
   )
+  /** There is nothing to guess here: an address is slowed, never locked out, so that nobody does it to his neighbours. */
+  const rate = new RequestRate(context.clock, 100, 5)
   const redirect = { type: 'text/html', description: 'A redirect' }
 
   app.get(
     '/oidc/begin',
     { schema: { querystring: BeginRequest }, config: { public: true, answers: redirect } },
     async (request, reply) => {
-      const pending = { state: token(), nonce: token(), codeVerifier: token() }
-      const origin = originOf(context, request)
       try {
+        limit(request)
+        const pending = { state: token(), nonce: token(), codeVerifier: token() }
+        const origin = originOf(context, request)
         const url = await identityProvider.begin(`${origin}/oidc/callback`, pending)
         const cookie = token()
         waiting.use(digestOf(cookie), () => ({
@@ -53,7 +58,7 @@ export function identityProviderRoutes(app: TypedApp, context: RouteContext): vo
     { config: { public: true, answers: redirect } },
     async (request, reply) => {
       try {
-        const attempt = beginTry(context, reply, `identity provider from ${request.ip}`)
+        limit(request)
         const cookie = request.cookies[pendingCookie]
         reply.clearCookie(pendingCookie, { ...cookieOptions(context), path: '/oidc' })
         const entry = cookie === undefined ? undefined : waiting.peek(digestOf(cookie))
@@ -82,7 +87,6 @@ export function identityProviderRoutes(app: TypedApp, context: RouteContext): vo
         const { issuer, subject, name } = person
         const provisioned = await accounts.provision({ issuer, subject, name, role })
         const user = await accounts.signIn(provisioned, 'identity_provider')
-        attempt.succeeded()
         startSession(context, request, reply, user, 'identity_provider')
         return reply.redirect(entry.next)
       } catch (error) {
@@ -91,12 +95,30 @@ export function identityProviderRoutes(app: TypedApp, context: RouteContext): vo
     },
   )
 
+  function limit(request: FastifyRequest): void {
+    const waitMs = rate.take(request.ip)
+    if (waitMs > 0)
+      throw new SealtrailError('RATE_LIMITED', `too many sign-ins from ${request.ip}`, {
+        retryable: true,
+      })
+  }
+
   /** The sign-in page says by a code alone what was wrong: nothing that a link could put there is shown. */
   function failurePage(requestId: string, error: unknown): string {
     const { code, status } = problemOf(error, requestId)
-    context.logger.warn({ err: error, requestId }, 'sign-in with the identity provider failed')
+    // In words alone: what the library hangs on its errors may hold claims and tokens.
+    const reasons = reasonsOf(error)
+    context.logger.warn({ reasons, requestId }, 'sign-in with the identity provider failed')
     return status === 403 ? `/no-access?reason=${code}` : `/login?reason=${code}`
   }
+}
+
+/** Messages of an error and of what caused it. */
+function reasonsOf(error: unknown): string[] {
+  const reasons: string[] = []
+  for (let each = error; each instanceof Error && reasons.length < 5; each = each.cause)
+    reasons.push(each.message)
+  return reasons
 }
 
 /** A path of this origin; anything else leads to the first page. A browser reads `\` and `//` as another host. */
