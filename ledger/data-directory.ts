@@ -12,6 +12,7 @@ export function dataPaths(directory: string) {
     payloads: join(directory, 'payloads'),
     keyring: join(directory, 'keyring'),
     signer: join(directory, 'signer'),
+    anchors: join(directory, 'anchors'),
     columnar: join(directory, 'columnar'),
     exports: join(directory, 'exports'),
     controlSocket: join(directory, 'control.sock'),

@@ -45,6 +45,8 @@ export const errorCatalogue = {
   KEY_DESTROYED: { status: 410, title: 'The key that opens this was destroyed' },
   KEYRING_CORRUPT: { status: 500, title: 'The keyring is damaged' },
   SIGNER_REFUSED: { status: 500, title: 'The signer refused to sign' },
+  ANCHOR_CONTRADICTS: { status: 500, title: 'An anchor contradicts the log' },
+  ANCHOR_UNAVAILABLE: { status: 503, title: 'An anchor does not take checkpoints' },
   PROOF_INVALID: { status: 422, title: 'A proof does not verify' },
   LEAF_TOO_LARGE: { status: 500, title: 'A leaf is larger than 8 KiB' },
   CANONICAL_JSON_INVALID: { status: 400, title: 'A value has no canonical JSON form' },

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import type { LogAnchors } from '../../ledger/anchor.ts'
 import type { CommitObserver, CommittedLeaf } from '../../ledger/committed.ts'
 import type { Keyring } from '../../ledger/keyring.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
@@ -43,6 +44,8 @@ export interface SequencerParts {
   readonly payloads: PayloadStore
   readonly keyring: Keyring
   readonly signer: Signer
+  /** What places outside hold of the logs; absent where there are none. */
+  readonly anchors?: LogAnchors | undefined
   /** Unix milliseconds. */
   readonly clock: () => number
   readonly random: (bytes: number) => Uint8Array
@@ -626,6 +629,8 @@ export class Sequencer implements LedgerAppender {
   private async publish(log: LogState): Promise<void> {
     const size = log.tree.size
     if (size === 0 || size <= log.signedSize) return
+    // An anchor holds another history than this one: it said so once, and signing more would widen the fork.
+    if (this.parts.anchors?.maySign(log.logId) === false) return
     const root = log.frontier.root()
     const last = await this.parts.signer.lastSigned(log.logId)
     if (last !== undefined && last.size > size) {
@@ -637,6 +642,7 @@ export class Sequencer implements LedgerAppender {
     const note = await this.parts.signer.sign(log.logId, size, root, proof)
     await this.parts.storage.writeCheckpoint(log.logId, size, note)
     log.signedSize = size
+    this.parts.anchors?.published(log.logId, size)
   }
 
   /** Of what cannot be read, nobody knows whose it was. */
@@ -732,6 +738,7 @@ export class Sequencer implements LedgerAppender {
     log.signedSize = (await this.parts.storage.checkpointSizes(logId)).at(-1) ?? 0
     // Before the sweep: of a log that lost its end, the payloads are all that is left.
     await this.checkContinues(log)
+    await this.parts.anchors?.check({ logId, tree: log.tree })
     await this.parts.payloads.sweep(logId, log.tree.size)
     this.open.set(logId, log)
     return log

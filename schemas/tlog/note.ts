@@ -4,7 +4,9 @@ import type { Digest, Ed25519Verify } from './digest.ts'
 
 /** C2SP signed-note: a text, a blank line, and one line `— <name> <base64(key id || signature)>` a signature. */
 
-const ed25519Type = 0x01
+/** Signature types of C2SP signed-note: a log's own signature, and a cosignature of tlog-cosignature. */
+export const ed25519Type = 0x01
+export const cosignatureType = 0x04
 const emDash = '\u2014'
 const maxNoteBytes = 1_000_000
 const maxSignatures = 100
@@ -28,16 +30,26 @@ export interface NoteVerifier {
   verify(message: Uint8Array, signature: Uint8Array): boolean
 }
 
-/** Key id of an Ed25519 key: SHA-256(name || 0x0A || 0x01 || public key)[:4]. */
-export function keyId(digest: Digest, name: string, publicKey: Uint8Array): Uint8Array {
-  return digest(concat(utf8(name), Uint8Array.of(0x0a, ed25519Type), publicKey)).slice(0, 4)
+/** Key id of an Ed25519 key: SHA-256(name || 0x0A || type || public key)[:4]. */
+export function keyId(
+  digest: Digest,
+  name: string,
+  publicKey: Uint8Array,
+  type: number = ed25519Type,
+): Uint8Array {
+  return digest(concat(utf8(name), Uint8Array.of(0x0a, type), publicKey)).slice(0, 4)
 }
 
-/** Verifier key `<name>+<key id hex>+<base64(0x01 || public key)>`. */
-export function formatVerifierKey(digest: Digest, name: string, publicKey: Uint8Array): string {
+/** Verifier key `<name>+<key id hex>+<base64(type || public key)>`. */
+export function formatVerifierKey(
+  digest: Digest,
+  name: string,
+  publicKey: Uint8Array,
+  type: number = ed25519Type,
+): string {
   checkName(name)
-  const encoded = base64(concat(Uint8Array.of(ed25519Type), publicKey))
-  return `${name}+${hex(keyId(digest, name, publicKey))}+${encoded}`
+  const encoded = base64(concat(Uint8Array.of(type), publicKey))
+  return `${name}+${hex(keyId(digest, name, publicKey, type))}+${encoded}`
 }
 
 export interface VerifierKey {
@@ -47,7 +59,11 @@ export interface VerifierKey {
 }
 
 /** Splits on the first two plus signs only: base64 may hold more. @throws SealtrailError `PROOF_INVALID` */
-export function parseVerifierKey(digest: Digest, text: string): VerifierKey {
+export function parseVerifierKey(
+  digest: Digest,
+  text: string,
+  type: number = ed25519Type,
+): VerifierKey {
   const first = text.indexOf('+')
   const second = text.indexOf('+', first + 1)
   if (first < 1 || second < 0) throw bad('the verifier key is not <name>+<id>+<key>')
@@ -59,9 +75,15 @@ export function parseVerifierKey(digest: Digest, text: string): VerifierKey {
   } catch {
     throw bad('the verifier key is not base64')
   }
-  if (key.length !== 33 || key[0] !== ed25519Type) throw bad('the verifier key is not Ed25519')
+  if (key.length !== 33 || key[0] !== type) {
+    throw bad(
+      type === ed25519Type
+        ? 'the verifier key is not Ed25519'
+        : 'the verifier key is not one of Ed25519 cosignatures',
+    )
+  }
   const publicKey = key.slice(1)
-  const id = hex(keyId(digest, name, publicKey))
+  const id = hex(keyId(digest, name, publicKey, type))
   if (text.slice(first + 1, second) !== id) throw bad('the id of the verifier key is wrong')
   return { name, keyId: id, publicKey }
 }
@@ -117,29 +139,41 @@ function parseSignature(line: string): NoteSignature {
   return { name, keyId: hex(bytes.slice(0, 4)), signature: bytes.slice(4) }
 }
 
+/** A note that verified. */
+export interface OpenedNote {
+  readonly text: string
+  /** Names of the known keys that signed it; at least one. */
+  readonly signedBy: readonly string[]
+  /** The known keys that signed it, each with its signature. */
+  readonly signatures: ReadonlyMap<NoteVerifier, Uint8Array>
+}
+
 /**
  * Parses and verifies. Signatures by unknown keys are ignored (C2SP); one by a known key that does not verify spoils
- * the note; a known key may sign once.
+ * the note; a known key may sign once. A key id has four bytes, so two known keys may share one: a signature is then
+ * of the key under which it verifies.
  *
- * @returns the text and the names that signed it; at least one.
  * @throws SealtrailError `PROOF_INVALID`
  */
-export function openNote(
-  note: string,
-  verifiers: readonly NoteVerifier[],
-): { text: string; signedBy: readonly string[] } {
-  const parsed = parseNote(note)
-  const message = utf8(parsed.text)
-  const signedBy = new Set<NoteVerifier>()
-  for (const { name, keyId: id, signature } of parsed.signatures) {
-    const verifier = verifiers.find((each) => each.name === name && each.keyId === id)
-    if (verifier === undefined) continue
-    if (signedBy.has(verifier)) throw bad(`${name} signed twice`)
-    if (!verifier.verify(message, signature)) throw bad(`the signature of ${name} does not verify`)
-    signedBy.add(verifier)
+export function openNote(note: string, verifiers: readonly NoteVerifier[]): OpenedNote {
+  const { text, signatures } = parseNote(note)
+  const message = utf8(text)
+  const opened = new Map<NoteVerifier, Uint8Array>()
+  for (const { name, keyId: id, signature } of signatures) {
+    const named = verifiers.filter((each) => each.name === name && each.keyId === id)
+    if (named.length === 0) continue
+    const verifier = named.find((each) => each.verify(message, signature))
+    if (verifier === undefined) throw bad(`the signature of ${name} does not verify`)
+    if (opened.has(verifier)) throw bad(`${name} signed twice`)
+    opened.set(verifier, signature)
   }
-  if (signedBy.size === 0) throw bad('no known key signed the note')
-  return { text: parsed.text, signedBy: [...signedBy].map((each) => each.name) }
+  if (opened.size === 0) throw bad('no known key signed the note')
+  return { text, signedBy: [...opened.keys()].map(({ name }) => name), signatures: opened }
+}
+
+/** Signature lines of a note, each `— <name> <base64>` and a newline. */
+export function signatureLines(note: string): string[] {
+  return note.slice(note.lastIndexOf('\n\n') + 2).match(/[^\n]*\n/g) ?? []
 }
 
 /** Text of a note: not empty, newline at the end, no control character but newline. */
