@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Reach } from '../analytics/api/reach.ts'
 import { checkLogId, systemLogId } from '../ledger/log-id.ts'
 import { SealtrailError } from '../schemas/errors.ts'
+import { type AnchorSettings, readAnchorSettings } from './anchors.ts'
 import type { CertificateFiles } from './certificate-files.ts'
 import { readReach } from './network-reach.ts'
 import { IssuerUrl, type OpenIdConfiguration, RoleMapping } from './openid-configuration.ts'
@@ -77,6 +78,15 @@ export const Environment = z.object({
     .max(10_000, 'must be at most 10000')
     .default(10),
   SEALTRAIL_COLUMNAR_MEMORY_MIB: integer(256, 1_048_576).default(2048),
+  SEALTRAIL_ANCHOR_DIRECTORY: z.string().optional(),
+  SEALTRAIL_ANCHOR_WEBHOOK_URL: z.string().optional(),
+  SEALTRAIL_ANCHOR_WEBHOOK_SECRET_FILE: file,
+  SEALTRAIL_ANCHOR_BUCKET_URL: z.string().optional(),
+  SEALTRAIL_ANCHOR_BUCKET_REGION: z.string().default('us-east-1'),
+  SEALTRAIL_ANCHOR_BUCKET_CREDENTIALS_FILE: file,
+  SEALTRAIL_ANCHOR_BUCKET_RETENTION_DAYS: integer(1, 36_500).default(400),
+  SEALTRAIL_WITNESS_POLICY_FILE: file,
+  SEALTRAIL_ANCHOR_INTERVAL_S: integer(1, 86_400).default(10),
 })
 
 export interface Configuration {
@@ -103,6 +113,7 @@ export interface Configuration {
   readonly columnarMemoryMib: number
   /** A clock that is more than a year ahead of the newest record is right. */
   readonly acceptClock: boolean
+  readonly anchors: AnchorSettings
 }
 
 /** What flags may override. */
@@ -209,6 +220,7 @@ export function readConfiguration(
     alertsPerDay: env.SEALTRAIL_ALERTS_PER_DAY,
     columnarMemoryMib: env.SEALTRAIL_COLUMNAR_MEMORY_MIB,
     acceptClock: flags.acceptClock === true,
+    anchors: readAnchorSettings(env),
   }
 }
 

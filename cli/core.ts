@@ -23,6 +23,7 @@ import type { ReceiverDeps } from '../ingest/receivers/receiver-deps.ts'
 import { SourceIntake } from '../ingest/receivers/source-intake.ts'
 import { createRedactor } from '../ingest/redaction/redactor.ts'
 import { Sequencer } from '../ingest/sequencer/sequencer.ts'
+import { AnchorKeeper } from '../ledger/anchors/anchor-keeper.ts'
 import type { CommittedSegment } from '../ledger/committed.ts'
 import { Control } from '../ledger/control/control.ts'
 import { argon2id } from '../ledger/control/password-hash.ts'
@@ -40,6 +41,7 @@ import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
 import type { VerifyProgress } from '../schemas/api/integrity.ts'
 import { SealtrailError } from '../schemas/errors.ts'
+import { openAnchors } from './anchors.ts'
 import type { Configuration } from './configuration.ts'
 import { examineSigner } from './examine-signer.ts'
 import { compareWithNewest, describeStep, machineClocks, SteadyClock } from './steady-clock.ts'
@@ -91,6 +93,16 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   const signer = await openFileSigner(paths.signer, masterKey)
   await examineSigner(paths.signer, masterKey)
   const reader = createLedgerReader({ storage, payloads, keyring })
+  const anchors = new AnchorKeeper({
+    directory: paths.anchors,
+    ...(await openAnchors(configuration.anchors, clock)),
+    signer,
+    storage,
+    intervalMs: configuration.anchors.intervalMs,
+    clock,
+    onProblem: (error, logId, { kind, target }) =>
+      logger.error({ err: error, log: logId, anchor: `${kind} ${target}` }, 'anchor not reached'),
+  })
   const control = new Control({ reader, keyring, passwords: argon2id, clock, random: randomBytes })
 
   // The observers exist before the sequencer, and some of what they need exists after it.
@@ -100,6 +112,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     payloads,
     keyring,
     signer,
+    anchors,
     clock,
     random: randomBytes,
     observers: [(segment) => observers.forEach((observe) => void observe(segment))],
@@ -239,6 +252,8 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       bus: async () => ({ kind: bus.durable ? 'kafka' : 'in process', lag: await bus.lag() }),
       publishCheckpoints: () => sequencer.publishCheckpoints(),
       warnings: () => warningsOf({ disk, steady, newestRecordedMs: sequencer.newestRecordedMs() }),
+      anchoring: (logId) => anchors.coverage(logId),
+      settleAnchors: (logId, timeoutMs) => anchors.settle(logId, timeoutMs),
       verify,
       intakeOf: (sourceId) => intake.of(sourceId),
       inspectRedaction: (event, policy) =>
@@ -258,6 +273,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     async stop() {
       await stopAll(consumer, bus)
       await sequencer.stop()
+      await anchors.stop()
       // First: a fold that waits for room in the feed would wait for ever. What is missing follows at the next start.
       await callFeed.close()
       await fold.stop()

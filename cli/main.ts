@@ -84,6 +84,15 @@ Environment, for unattended starts. Flags win over variables:
   SEALTRAIL_KAFKA_TOPIC            default sealtrail.batches
   SEALTRAIL_ALERTS_PER_DAY         how many findings you want to see a day; default 10
   SEALTRAIL_COLUMNAR_MEMORY_MIB    limit of the columnar store, MiB; default 2048
+  SEALTRAIL_ANCHOR_DIRECTORY       folder on another disk that takes a copy of each checkpoint, append-only
+  SEALTRAIL_ANCHOR_WEBHOOK_URL     address that takes checkpoints as signed posts (Standard Webhooks), with
+  SEALTRAIL_ANCHOR_WEBHOOK_SECRET_FILE        a file that holds the shared secret
+  SEALTRAIL_ANCHOR_BUCKET_URL      https://<endpoint>/<bucket>[/<prefix>] of an S3 bucket with object lock, with
+  SEALTRAIL_ANCHOR_BUCKET_CREDENTIALS_FILE    a file like ~/.aws/credentials
+  SEALTRAIL_ANCHOR_BUCKET_REGION   default us-east-1
+  SEALTRAIL_ANCHOR_BUCKET_RETENTION_DAYS      how long nobody can delete a checkpoint there; default 400
+  SEALTRAIL_WITNESS_POLICY_FILE    C2SP tlog-policy: witnesses with their addresses, and which of them are enough
+  SEALTRAIL_ANCHOR_INTERVAL_S      least time between two checkpoints that are put outside; default 10
   SEALTRAIL_LOG_LEVEL              debug, info, warn, error or silent; default warn on a terminal, else info
 
 Health: GET /healthz (the process answers), /readyz (it takes events), /metrics (Prometheus), on the dashboard's port. TLS, proxies and
@@ -163,6 +172,9 @@ command('verify', 'recompute logs from stored bytes and name the first thing tha
     'number of leaves that you saw before: a smaller log was rolled back',
     wholeNumber,
   )
+  .option('--anchor <dir>', 'anchor directory to compare with, as it is mounted here', collect)
+  .option('--checkpoint <file>', 'signed checkpoint that you hold, e.g. of an export', collect)
+  .option('--witness-key <vkey>', 'witness that must have cosigned; its verifier key', collect)
   .option('--offline', 'read the directory itself; Sealtrail must be stopped')
   .option('--tree-only', 'offline: leaves, segments and checkpoints, not payloads')
   .addHelpText(
@@ -171,12 +183,15 @@ command('verify', 'recompute logs from stored bytes and name the first thing tha
 Through a running Sealtrail where one answers, and then with the rows of the tables; else, or with --offline, from the
 files of the directory alone. Prints a line for each log, OK or BAD with the first thing that is wrong; exit code 0 or 1.
 
-Without --key the log is checked against the key beside it, which whoever rewrote the log may have replaced too.
+Without --key the log is checked against the key beside it, which whoever rewrote the log may have replaced too. A whole
+older state, or another history signed with the same key, shows only against what lies outside: --anchor, --checkpoint,
+--witness-key and --size. Each may be given more than once; what they cover, and what they do not, is printed.
 
 Examples:
   sealtrail verify
   sealtrail verify --key 'sealtrail-…/main+…' --size 2774
-  sealtrail verify --offline --data /mnt/copy-of-the-directory`,
+  sealtrail verify --anchor /mnt/worm/anchors --witness-key 'witness.example/w1+…'
+  sealtrail verify --offline --data /mnt/copy-of-the-directory --checkpoint november/checkpoint`,
   )
   .action(
     async (
@@ -184,6 +199,9 @@ Examples:
         log?: string
         key?: string
         size?: number
+        anchor?: string[]
+        checkpoint?: string[]
+        witnessKey?: string[]
         offline?: true
         treeOnly?: true
       },
@@ -380,6 +398,11 @@ function command(nameAndArguments: string, description: string): Command {
 function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
   return Number(text)
+}
+
+/** An option that may be given more than once. */
+function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value]
 }
 
 function clientOf(flags: DataFlag): ControlClient {

@@ -10,15 +10,34 @@ import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
 import { sha256 } from '../ledger/sha256.ts'
 import { readLastSigned, signedLogIds } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
-import { type VerifyResult, verifyLog } from '../ledger/verify/verify-log.ts'
+import {
+  forked,
+  rolledBack,
+  type SeenTree,
+  type VerifyResult,
+  verifyLog,
+} from '../ledger/verify/verify-log.ts'
+import type { AnchorCoverage } from '../schemas/api/anchors.ts'
+import { ConsistencyReply } from '../schemas/api/event-detail.ts'
 import { IntegrityReply, type LogIntegrity, VerifyProgress } from '../schemas/api/integrity.ts'
+import { fromBase64 } from '../schemas/bytes.ts'
 import { isSealtrailError, SealtrailError } from '../schemas/errors.ts'
-import { openCheckpoint } from '../schemas/tlog/checkpoint.ts'
+import { type Checkpoint, openCheckpoint } from '../schemas/tlog/checkpoint.ts'
+import { verifyConsistency } from '../schemas/tlog/merkle.ts'
 import { noteVerifier, parseVerifierKey } from '../schemas/tlog/note.ts'
 import type { ControlClient } from './control-client.ts'
 import { examineSigner } from './examine-signer.ts'
 import { loadExistingMasterKey, lockExistingDirectory } from './existing-directory.ts'
 import { ProgressLine } from './progress-line.ts'
+import {
+  type Outside,
+  OutsideRefused,
+  readSeenOutside,
+  readStoredCosigned,
+  type SeenOutside,
+  storedClaims,
+  witnessVerifier,
+} from './seen-outside.ts'
 
 export interface VerifyFlags {
   /** Absolute path. */
@@ -29,12 +48,18 @@ export interface VerifyFlags {
   /** Leaves. */
   readonly size?: number | undefined
   readonly treeOnly?: boolean | undefined
+  /** Anchor directories, as they are mounted here. */
+  readonly anchor?: readonly string[] | undefined
+  /** Files with a signed checkpoint each. */
+  readonly checkpoint?: readonly string[] | undefined
+  readonly witnessKey?: readonly string[] | undefined
 }
 
-/** What somebody remembers of one log, from outside of this machine. */
+/** What somebody holds of one log, from outside of this machine. */
 interface Remembered {
   readonly key: string | undefined
   readonly size: number | undefined
+  readonly outside: Outside
 }
 
 /**
@@ -57,11 +82,18 @@ export async function verifyCommand(
     )
   }
   const about = flags.log ?? keyOfLog
+  const outside: Outside = {
+    anchors: flags.anchor ?? [],
+    checkpoints: flags.checkpoint ?? [],
+    witnessKeys: flags.witnessKey ?? [],
+  }
+  for (const key of outside.witnessKeys) witnessVerifier(key)
   /** A key and a size are those of one log; without --log or --key a size is that of the log of events. */
   const rememberedOf = (logId: string): Remembered => ({
     key: logId === keyOfLog ? flags.key : undefined,
     size:
       logId === about || (about === undefined && logId !== systemLogId) ? flags.size : undefined,
+    outside,
   })
   const chosen = (logIds: readonly string[]): readonly string[] => {
     if (about !== undefined && !logIds.includes(about)) {
@@ -104,36 +136,77 @@ async function verifyRunning(
       // After the log was recomputed, so that the newest checkpoint is one of those that were checked.
       const after = await client.call(IntegrityReply, 'GET', '/api/v1/integrity')
       const log = after.logs.find((each) => each.logId === logId)
-      const problem =
-        line.firstProblem ?? (log === undefined ? undefined : differs(log, rememberedOf(logId)))
+      const held = log === undefined ? undefined : await compare(client, log, rememberedOf(logId))
+      const problem = line.firstProblem ?? held?.problem
       failed ||= problem !== undefined
       say(
         problem === undefined
           ? `OK  ${logId}: ${line.treeSize} leaves, ${line.checkpoints} checkpoints, ${line.payloads} payloads, ${line.rows === null ? 'rows not compared: the columnar store is away' : `${line.rows} rows`}`
           : `BAD ${problem}`,
       )
-      if (log !== undefined)
-        keyLines(log.verifierKey, line.treeSize, rememberedOf(logId)).forEach(say)
+      if (log === undefined) continue
+      keyLines(log.verifierKey, line.treeSize, rememberedOf(logId)).forEach(say)
+      const claims = log.anchoring.anchors.map(claimOf)
+      if (problem === undefined)
+        coverageLines(line.treeSize, held?.covers ?? [], claims).forEach(say)
     }
   }
   return failed ? 1 : 0
 }
 
-/** What a log, as it was just recomputed, has against what is remembered of it; undefined when nothing. */
-function differs(log: LogIntegrity, remembered: Remembered): string | undefined {
+/** What a log, as it was just recomputed, has against what is held of it outside; no problem when nothing. */
+async function compare(
+  client: ControlClient,
+  log: LogIntegrity,
+  remembered: Remembered,
+): Promise<{ problem?: string; covers: SeenOutside['covers'] }> {
+  const { logId } = log
+  const refused = (problem: string) => ({ problem, covers: [] })
   if (remembered.size !== undefined && log.treeSize < remembered.size)
-    return `log ${log.logId} holds ${log.treeSize} leaves, and ${remembered.size} were seen before: it was rolled back`
-  if (remembered.key === undefined) return undefined
-  if (log.verifierKey !== remembered.key)
-    return `log ${log.logId} is signed with ${log.verifierKey}, not with the key that you hold`
-  if (log.checkpoint === null) return undefined
+    return refused(rolledBack(logId, log.treeSize, { size: remembered.size }))
+  if (remembered.key !== undefined && log.verifierKey !== remembered.key)
+    return refused(`log ${logId} is signed with ${log.verifierKey}, not with the key that you hold`)
+  if (log.checkpoint === null) return { covers: [] }
+  const verifiers = [noteVerifier(sha256, verifyEd25519, remembered.key ?? log.verifierKey)]
   try {
-    openCheckpoint(log.checkpoint.note, [noteVerifier(sha256, verifyEd25519, remembered.key)])
-    return undefined
+    const newest = openCheckpoint(log.checkpoint.note, verifiers)
+    const cosigned = log.anchoring.cosigned?.note
+    const seen = await readSeenOutside(remembered.outside, log.origin, verifiers, cosigned)
+    // Of many, the largest of each place: whoever wants all compared reads the directory offline.
+    const largest = new Map<string, SeenTree>()
+    for (const tree of seen.trees) {
+      const known = largest.get(tree.by ?? '')
+      if (known === undefined || known.size < tree.size) largest.set(tree.by ?? '', tree)
+    }
+    for (const tree of largest.values()) {
+      if (tree.size > newest.size) return refused(rolledBack(logId, newest.size, tree))
+      if (!(await continues(client, logId, tree, newest))) return refused(forked(logId, tree))
+    }
+    return { covers: seen.covers }
   } catch (error) {
+    if (error instanceof OutsideRefused) return refused(`log ${logId}: ${error.message}`)
     if (!isSealtrailError(error, 'PROOF_INVALID')) throw error
-    return `log ${log.logId}, checkpoint ${log.checkpoint.size}: ${error.message}`
+    return refused(`log ${logId}, checkpoint ${log.checkpoint.size}: ${error.message}`)
   }
+}
+
+/** Whether the newest checkpoint continues a tree that was seen outside. */
+async function continues(
+  client: ControlClient,
+  logId: string,
+  { size, root }: SeenTree,
+  newest: Checkpoint,
+): Promise<boolean> {
+  if (root === undefined) return true
+  const query = `log=${encodeURIComponent(logId)}&old=${size}&new=${newest.size}`
+  const { hashes } = await client.call(ConsistencyReply, 'GET', `/api/v1/consistency?${query}`)
+  return verifyConsistency(sha256, {
+    oldSize: size,
+    oldRoot: root,
+    newSize: newest.size,
+    newRoot: newest.root,
+    proof: hashes.map(fromBase64),
+  })
 }
 
 async function verifyOffline(
@@ -174,6 +247,21 @@ async function verifyOffline(
     for (const logId of chosen(logIds)) {
       const remembered = rememberedOf(logId)
       const verifierKey = remembered.key ?? (await storedKey(paths.signer, logId))
+      const state = join(paths.anchors, `${logId}.json`)
+      const held = await readSeenOutside(
+        remembered.outside,
+        parseVerifierKey(sha256, verifierKey).name,
+        [noteVerifier(sha256, verifyEd25519, verifierKey)],
+        await readStoredCosigned(state),
+      ).catch((error: unknown) => {
+        if (error instanceof OutsideRefused) return error
+        throw error
+      })
+      if (held instanceof OutsideRefused) {
+        say(`BAD log ${logId}: ${held.message}`)
+        failed = true
+        continue
+      }
       const steps = verifyLog({
         logId,
         storage,
@@ -181,7 +269,10 @@ async function verifyOffline(
         ...(flags.treeOnly ? {} : { payloads }),
         ...(keyring === undefined ? {} : { keyring }),
         lastSigned: () => readLastSigned(paths.signer, logId),
-        ...(remembered.size === undefined ? {} : { rememberedSize: remembered.size }),
+        seen: [
+          ...held.trees,
+          ...(remembered.size === undefined ? [] : [{ size: remembered.size }]),
+        ],
       })
       let result: VerifyResult | undefined
       while (result === undefined) {
@@ -202,6 +293,10 @@ async function verifyOffline(
         )
       }
       keyLines(verifierKey, result.treeSize, remembered).forEach(say)
+      if (result.firstProblem === undefined) {
+        const claims = (await storedClaims(state)).map(claimOf)
+        coverageLines(result.treeSize, held.covers, claims).forEach(say)
+      }
     }
   } catch (error) {
     progress.done()
@@ -252,6 +347,38 @@ function keyLines(verifierKey: string, treeSize: number, remembered: Remembered)
   return [
     `    against ${verifierKey}: compare this key, and size ${treeSize}, with what you hold elsewhere`,
   ]
+}
+
+/** Says which place outside covers what, and what nothing here covers. */
+function coverageLines(
+  treeSize: number,
+  covers: SeenOutside['covers'],
+  claims: readonly string[],
+): string[] {
+  if (covers.length === 0) {
+    return [
+      ...claims.map((claim) => `    not checked here: ${claim}`),
+      '    nothing from outside was given (--anchor, --checkpoint, --witness-key): a whole older state, or another history signed with the key of this machine, would not be noticed',
+    ]
+  }
+  const covered = Math.max(...covers.map(({ size }) => size))
+  return [
+    ...covers.map(({ sentence }) => `    covered by ${sentence}`),
+    ...(covered < treeSize
+      ? [
+          `    not covered: the newest ${treeSize - covered} leaves; whoever holds directory and signing key could rewrite those unseen`,
+        ]
+      : []),
+  ]
+}
+
+/** What a deployment itself says of an anchor. */
+function claimOf(
+  anchor: Pick<AnchorCoverage, 'kind' | 'target' | 'coveredSize' | 'coveredAt'>,
+): string {
+  return anchor.coveredAt === null
+    ? `${anchor.kind} ${anchor.target} holds nothing yet`
+    : `${anchor.kind} ${anchor.target} is said to hold it up to size ${anchor.coveredSize}, since ${anchor.coveredAt}`
 }
 
 function print(text: string): void {

@@ -6,6 +6,7 @@ import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
 import type { LedgerStorage } from '../../ledger/ledger-storage.ts'
 import type { PayloadStore } from '../../ledger/payload-store.ts'
 import type { Signer } from '../../ledger/signer.ts'
+import type { LogAnchoring } from '../../schemas/api/anchors.ts'
 import type { IntegrityReply, LogIntegrity, VerifyProgress } from '../../schemas/api/integrity.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import type { RedactionPolicy } from '../../schemas/redaction-policy.ts'
@@ -53,6 +54,10 @@ export interface ApiContext {
   warnings(): string[]
   /** Signs what is committed now. */
   publishCheckpoints(): Promise<void>
+  /** What anchors outside hold of a log. */
+  anchoring(logId: string): LogAnchoring
+  /** Puts the newest checkpoint outside now; resolves when the anchors answered, or the time is over. */
+  settleAnchors(logId: string, timeoutMs: number): Promise<void>
   /** Recomputes a log from stored bytes. */
   verify(logId: string): AsyncIterable<VerifyProgress>
   /** What a source sent since this process began; undefined when nothing. */

@@ -157,7 +157,6 @@ export class AnchorKeeper implements LogAnchors {
     const cosigned = log === undefined ? undefined : this.cosigned(log)
     const kept = anchors.filter(({ kind }) => kind !== 'witness')
     return {
-      logId,
       witnessedSize: Math.max(
         0,
         cosigned?.quorum === true ? cosigned.size : 0,

@@ -19,13 +19,24 @@ export interface VerifyLogOptions {
   readonly keyring?: Pick<Keyring, 'openingKey' | 'wasDestroyed'>
   /** C2SP vkey of the log, from a place that the log's operator cannot rewrite. */
   readonly verifierKey: string
-  /** A checkpoint size seen elsewhere: a log that is smaller now was rolled back. */
-  readonly rememberedSize?: number
+  /** What was seen of this log elsewhere: it must hold all of it, with these roots. */
+  readonly seen?: readonly SeenTree[]
   /**
    * What the signer of the log signed last: the log must hold it, with that root. Asked between checkpoints and
    * segments, so that a log which grows meanwhile is not taken for one that was rolled back.
    */
   readonly lastSigned?: () => Promise<{ size: number; root: Uint8Array } | undefined>
+}
+
+/** A tree of the log that somebody outside holds. */
+export interface SeenTree {
+  readonly size: number
+  /** Absent: only its size is known. */
+  readonly root?: Uint8Array
+  /** Who holds it, as the subject of a sentence: `checkpoint FILE`; absent for what somebody remembers. */
+  readonly by?: string
+  /** Whether the log signed it; asked only when it contradicts. Absent: it did, or nobody can tell. */
+  readonly isSigned?: () => boolean
 }
 
 export interface VerifyStep {
@@ -70,11 +81,12 @@ export async function* verifyLog(
   let nextCheckpoint = 0
   const reached: { size: number; root: Uint8Array }[] = []
   let signedRoot: Uint8Array | undefined
-  if (options.rememberedSize !== undefined && total < options.rememberedSize) {
-    return problem(
-      `log ${logId} holds ${total} leaves, and ${options.rememberedSize} were seen before: it was rolled back`,
-    )
-  }
+  const seen = (options.seen ?? [])
+    .filter(({ size }) => size > 0)
+    .toSorted((a, b) => a.size - b.size)
+  const larger = seen.findLast((tree) => tree.size > total && tree.isSigned?.() !== false)
+  if (larger !== undefined) return problem(rolledBack(logId, total, larger))
+  let nextSeen = 0
   try {
     for await (const segment of storage.readSegments(logId, 0)) {
       if (segment.fromIndex !== frontier.size) {
@@ -94,6 +106,9 @@ export async function* verifyLog(
         frontier.append(leafHash(sha256, leaf))
         counts.treeSize = frontier.size
         if (frontier.size === signed?.size) signedRoot = frontier.root()
+        for (let tree = seen[nextSeen]; tree?.size === frontier.size; tree = seen[++nextSeen]) {
+          if (contradicts(tree, frontier.root())) return problem(forked(logId, tree))
+        }
         if (frontier.size === sizes[nextCheckpoint]) {
           reached.push({ size: frontier.size, root: frontier.root() })
           nextCheckpoint++
@@ -143,6 +158,22 @@ export async function* verifyLog(
   const missingCheckpoint =
     signed !== undefined && signed.size > newest && signed.size > 0 ? signed.size : undefined
   return { ...counts, missingCheckpoint, firstProblem: undefined }
+}
+
+/** A log that is smaller than what was seen of it, in a sentence. */
+export function rolledBack(logId: string, size: number, seen: SeenTree): string {
+  const known =
+    seen.by === undefined ? `${seen.size} were seen before` : `${seen.by} has ${seen.size}`
+  return `log ${logId} holds ${size} leaves, and ${known}: it was rolled back`
+}
+
+/** A log that does not continue what was seen of it, in a sentence. */
+export function forked(logId: string, seen: SeenTree): string {
+  return `log ${logId} has another root at size ${seen.size} than ${seen.by ?? 'was seen before'}: it has forked`
+}
+
+function contradicts(tree: SeenTree, root: Uint8Array): boolean {
+  return tree.root !== undefined && !equal(tree.root, root) && tree.isSigned?.() !== false
 }
 
 /** 'none', 'erased', true when it is whole, else the problem. */

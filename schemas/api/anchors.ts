@@ -23,7 +23,6 @@ export type AnchorCoverage = z.infer<typeof AnchorCoverage>
 
 /** What is covered outside of the machine, of one log. */
 export const LogAnchoring = z.strictObject({
-  logId: z.string(),
   /** Leaves below this are held by an anchor, or cosigned by a quorum of witnesses. */
   witnessedSize: z.int().nonnegative(),
   anchors: z.array(AnchorCoverage),

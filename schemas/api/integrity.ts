@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { LogAnchoring } from './anchors.ts'
 
 export const LogIntegrity = z.strictObject({
   logId: z.string(),
@@ -26,13 +27,13 @@ export const LogIntegrity = z.strictObject({
     checkedAt: z.string().nullable(),
     firstDifference: z.string().nullable(),
   }),
+  anchoring: LogAnchoring,
 })
 export type LogIntegrity = z.infer<typeof LogIntegrity>
 
 /** `GET /api/v1/integrity`. */
 export const IntegrityReply = z.strictObject({
   logs: z.array(LogIntegrity),
-  anchors: z.array(z.strictObject({ kind: z.string(), target: z.string(), coveredSize: z.int() })),
   /** What somebody must see to now: a disk that fills up, a clock that jumped. In sentences. */
   warnings: z.array(z.string()),
   /** What this deployment cannot detect, in sentences. */

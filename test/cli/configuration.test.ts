@@ -41,6 +41,13 @@ describe('the configuration', () => {
         alertsPerDay: 10,
         columnarMemoryMib: 2048,
         acceptClock: false,
+        anchors: {
+          intervalMs: 10_000,
+          directory: undefined,
+          webhook: undefined,
+          bucket: undefined,
+          witnessPolicyFile: undefined,
+        },
       })
     }
   })

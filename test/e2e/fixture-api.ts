@@ -270,9 +270,9 @@ export async function startFixtureApi(options: {
           checkedAt: timestampFromMs(Date.now() - 20_000),
           firstDifference: 'row 668 of main: outcome.status',
         },
+        anchoring: { witnessedSize: 0, anchors: [], cosigned: null, contradiction: null },
       },
     ],
-    anchors: [],
     warnings: [],
     notDetected: [
       'Whoever holds the data directory and the signing key can put back an older state as a whole, or write a different history from some point on, and sign it. Only a copy of a newer checkpoint elsewhere (your browser, an export, an anchor) contradicts that.',

@@ -13,6 +13,7 @@ import { SealtrailError } from '../../../schemas/errors.ts'
 import { parseCheckpoint } from '../../../schemas/tlog/checkpoint.ts'
 import { consistencyProof } from '../../../schemas/tlog/merkle.ts'
 import type { ApiContext } from '../api-context.ts'
+import { notDetected } from '../not-detected.ts'
 import { anyRole } from '../principal.ts'
 import {
   type RouteContext,
@@ -29,13 +30,6 @@ const ConsistencyRequest = z.strictObject({
 })
 const VerifyRequest = z.strictObject({ logId: z.string().max(64) })
 
-/** What this deployment cannot see without an anchor outside. Said plainly on the Integrity page and in the README. */
-export const notDetected: readonly string[] = [
-  'Whoever holds the data directory and the signing key can put back an older state as a whole, or write a different history from some point on, and sign it. Only a copy of a newer checkpoint elsewhere (your browser, an export, an anchor) contradicts that.',
-  'A proof shows that a record did not change since it was logged. It does not show that the source told the truth.',
-  'Records that never reached a receiver leave no trace here, unless their source numbers what it sends.',
-]
-
 /** Integrity: the state of the logs, consistency proofs, and verification of everything on request. */
 export function integrityRoutes(app: TypedApp, context: RouteContext): void {
   app.get(
@@ -47,11 +41,11 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
       const logIds = readsSystem(context, principal)
         ? [principal.logId, systemLogId]
         : [principal.logId]
+      const logs = await Promise.all(logIds.map((logId) => integrityOf(context, logId)))
       return {
-        logs: await Promise.all(logIds.map((logId) => integrityOf(context, logId))),
-        anchors: [],
+        logs,
         warnings: context.warnings(),
-        notDetected: [...notDetected],
+        notDetected: notDetected(logs),
         columnar: context.columnarState(),
         bus: await context.bus(),
         version: context.version,
@@ -132,5 +126,6 @@ async function integrityOf(context: ApiContext, logId: string): Promise<LogInteg
     indexed: context.indexed(logId),
     judged: context.judged(logId),
     projection: context.projection(logId),
+    anchoring: context.anchoring(logId),
   }
 }
