@@ -28,6 +28,4 @@ export interface IntakeOfSource {
   /** Means over the last minute, roughly. */
   readonly eventsPerSecond: number
   readonly bytesPerSecond: number
-  /** When the last request was answered, Unix milliseconds. */
-  readonly lastRequestMs: number
 }

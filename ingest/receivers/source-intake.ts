@@ -17,7 +17,6 @@ interface State {
     records: number
     duplicates: number
     refused: number
-    lastRequestMs: number
   }
   /** Of its quota; below zero it owes. */
   events: number
@@ -123,7 +122,6 @@ export class SourceIntake {
     sums.requests++
     sums.records += counts.records
     sums.duplicates += counts.duplicates
-    sums.lastRequestMs = this.clock()
   }
 
   /** undefined for a source that sent nothing since this process began. */
@@ -147,7 +145,7 @@ export class SourceIntake {
     const nowMs = this.clock()
     const quota = this.quotaOf(sourceId)
     const state: State = {
-      counts: { requests: 0, records: 0, duplicates: 0, refused: 0, lastRequestMs: 0 },
+      counts: { requests: 0, records: 0, duplicates: 0, refused: 0 },
       events: quota.eventsPerSecond * burstSeconds,
       bytes: quota.bytesPerSecond * burstSeconds,
       spentAtMs: nowMs,

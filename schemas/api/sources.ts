@@ -21,6 +21,24 @@ export const SetSourceQuotaRequest = z.strictObject({
 })
 export type SetSourceQuotaRequest = z.infer<typeof SetSourceQuotaRequest>
 
+const count = z.int().nonnegative()
+
+/** Since this process began: what is not on the record. Null for a source that sent nothing since. */
+const SinceStart = z.strictObject({
+  requests: count,
+  records: count,
+  /** Records that had come before, and were answered as such. */
+  duplicates: count,
+  /** Requests that were refused because of the quota. */
+  refused: count,
+  rejectedBytesToday: count,
+  /** Unmapped and rejected records of today of which only hash and size were kept. */
+  hashedToday: count,
+  /** Means over about a minute. */
+  eventsPerSecond: z.number().nonnegative(),
+  bytesPerSecond: z.number().nonnegative(),
+})
+
 export const SourceRow = z.strictObject({
   id: z.string(),
   name: z.string(),
@@ -28,13 +46,85 @@ export const SourceRow = z.strictObject({
   revokedAt: z.string().nullable(),
   /** Expected version for commands on this key. */
   version: z.int(),
+  /**
+   * `active`: an event within five minutes, or a stream that is open. `silent`: a collector opened a stream, did not
+   * close it, and is not heard any more. `idle`: nothing lately, and nobody promised anything.
+   */
+  state: z.enum(['active', 'silent', 'idle', 'never', 'revoked']),
+  /** Recorded time, as every time that is not the claim of a source. */
   lastEventAt: z.string().nullable(),
-  mapped: z.int().nonnegative(),
-  unmapped: z.int().nonnegative(),
-  rejected: z.int().nonnegative(),
-  gaps: z.int().nonnegative(),
+  /** Over the last five minutes. */
+  eventsPerMinute: z.number().nonnegative(),
+  /** Over the last 24 hours. */
+  usualEventsPerMinute: z.number().nonnegative(),
+  /**
+   * Recorded less occurred time of the last hour: the smallest difference is what the clocks differ by, and the way at
+   * its best; the median beyond it is how long records usually take. Null where the source told no time.
+   */
+  skewMs: z.int().nullable(),
+  lagMs: count.nullable(),
+  mapped: count,
+  unmapped: count,
+  rejected: count,
+  gaps: count,
+  /** Records that the gaps stand for, less those that came late. */
+  missing: count,
+  silences: count,
+  /** Records whose `source.prev` is not the chain value of the one before: something was put in, taken out or changed. */
+  chainBreaks: count,
+  /** Records with the id of an earlier one and other content. */
+  conflicts: count,
+  /** Who numbers: `collector` proves completeness from the source on, `receiver` only the last leg. */
+  numbering: z.enum(['collector', 'receiver', 'both']).nullable(),
+  lastEpoch: z.string().nullable(),
+  lastSeq: count.nullable(),
+  openStreams: count,
+  sinceStart: SinceStart.nullable(),
+  quota: SourceQuota,
+  /** Expected version for `POST /api/v1/sources/:id/quota`. */
+  quotaVersion: count,
 })
 export type SourceRow = z.infer<typeof SourceRow>
+
+/** `GET /api/v1/sources/:id`. */
+export const SourceDetailReply = z.strictObject({
+  source: SourceRow,
+  /** Events of each of the last 24 hours, oldest first. */
+  hours: z.array(z.strictObject({ from: z.string(), events: count })),
+  /** What was said of its streams, newest first. */
+  signals: z.array(
+    z.strictObject({
+      leafIndex: count,
+      recordedAt: z.string(),
+      signal: z.string(),
+      epoch: z.string().nullable(),
+      missing: count.nullable(),
+      note: z.string().nullable(),
+    }),
+  ),
+  /** Why records are unmapped or rejected, most frequent first, each with the newest one. */
+  reasons: z.array(
+    z.strictObject({
+      disposition: z.string(),
+      reason: z.string(),
+      count,
+      newestAt: z.string(),
+      newestEventId: z.string(),
+    }),
+  ),
+  /** Streams of collectors, those heard last first. */
+  epochs: z.array(
+    z.strictObject({
+      epoch: z.string(),
+      lastSeq: count,
+      events: count,
+      missing: count,
+      lastAt: z.string(),
+      lastSignal: z.string().nullable(),
+    }),
+  ),
+})
+export type SourceDetailReply = z.infer<typeof SourceDetailReply>
 
 /** `GET /api/v1/sources`. */
 export const SourcesReply = z.strictObject({ sources: z.array(SourceRow) })

@@ -1,13 +1,24 @@
+import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
+import type { SourceKey } from '../../../ledger/control/system-state.ts'
 import {
   CreateSourceKeyReply,
   CreateSourceKeyRequest,
   RevokeSourceKeyRequest,
+  SetSourceQuotaRequest,
+  SourceDetailReply,
+  type SourceRow,
   SourcesReply,
 } from '../../../schemas/api/sources.ts'
 import { SealtrailError } from '../../../schemas/errors.ts'
-import { sourceCounts } from '../../queries/source-counts.ts'
-import { actorOf, adminRole, anyRole, permittedGroups } from '../principal.ts'
+import type { QueryScope } from '../../queries/query-scope.ts'
+import {
+  type SourceHealth,
+  sourceHealth,
+  sourceHistory,
+  unheard,
+} from '../../queries/source-health.ts'
+import { actorOf, adminRole, anyRole, type Principal, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
 import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
@@ -22,29 +33,48 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
     async (request, reply) => {
       const principal = requirePrincipal(request)
       await context.access.viewed(principal, principal.logId, 'sources')
-      const counts = await sourceCounts(context.columnar, {
-        logId: principal.logId,
-        groups: permittedGroups(principal),
-        signal: abortOnClose(reply),
-      })
+      const nowMs = context.clock()
+      const health = await sourceHealth(context.columnar, scopeOf(principal, reply), nowMs)
       const sources = context.control
         .sourceKeys()
         .filter((key) => key.logId === principal.logId)
-        .map((key) => ({
-          id: key.id,
-          name: key.name,
-          createdAt: key.createdAt,
-          revokedAt: key.revokedAt ?? null,
-          version: key.version,
-          ...(counts.get(key.id) ?? {
-            lastEventAt: null,
-            mapped: 0,
-            unmapped: 0,
-            rejected: 0,
-            gaps: 0,
-          }),
-        }))
+        .map((key) => rowOf(key, health.get(key.id) ?? unheard, context, nowMs))
       return { sources }
+    },
+  )
+
+  app.get(
+    '/api/v1/sources/:id',
+    {
+      schema: { params: KeyParams, response: { 200: SourceDetailReply } },
+      config: { roles: anyRole },
+    },
+    async (request, reply) => {
+      const principal = requirePrincipal(request)
+      const key = ownKey(context, principal, request.params.id)
+      await context.access.viewed(principal, principal.logId, `sources/${key.id}`)
+      const scope = scopeOf(principal, reply)
+      const nowMs = context.clock()
+      const [health, history] = await Promise.all([
+        sourceHealth(context.columnar, scope, nowMs),
+        sourceHistory(context.columnar, key.id, scope, nowMs),
+      ])
+      return { source: rowOf(key, health.get(key.id) ?? unheard, context, nowMs), ...history }
+    },
+  )
+
+  app.post(
+    '/api/v1/sources/:id/quota',
+    {
+      schema: { params: KeyParams, body: SetSourceQuotaRequest, response: { 200: Empty } },
+      config: { roles: adminRole },
+    },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      const { id } = ownKey(context, principal, request.params.id)
+      const { quota, expectedVersion } = request.body
+      await context.control.setSourceQuota(id, quota, expectedVersion, actorOf(principal))
+      return {}
     },
   )
 
@@ -73,12 +103,58 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
     async (request) => {
       const principal = requirePrincipal(request)
       const { id } = request.params
-      const own = context.control
-        .sourceKeys()
-        .some((key) => key.id === id && key.logId === principal.logId)
-      if (!own) throw new SealtrailError('NOT_FOUND', 'there is no such source key')
+      ownKey(context, principal, id)
       await context.control.revokeSourceKey(id, request.body.expectedVersion, actorOf(principal))
       return {}
     },
   )
+}
+
+const activeMs = 5 * 60_000
+
+/** @throws SealtrailError `NOT_FOUND`, also for a source of another log */
+function ownKey(context: RouteContext, principal: Principal, id: string): SourceKey {
+  const own = context.control
+    .sourceKeys()
+    .find((key) => key.id === id && key.logId === principal.logId)
+  if (own === undefined) throw new SealtrailError('NOT_FOUND', 'there is no such source')
+  return own
+}
+
+function scopeOf(principal: Principal, reply: FastifyReply): QueryScope {
+  const { logId } = principal
+  return { logId, groups: permittedGroups(principal), signal: abortOnClose(reply) }
+}
+
+function rowOf(
+  key: SourceKey,
+  { isSilent, ...health }: SourceHealth,
+  context: RouteContext,
+  nowMs: number,
+): SourceRow {
+  const lastMs = health.lastEventAt === null ? undefined : Date.parse(health.lastEventAt)
+  const isActive =
+    health.openStreams > 0 || (lastMs !== undefined && nowMs - lastMs < activeMs && !isSilent)
+  const intake = context.intakeOf(key.id)
+  return {
+    id: key.id,
+    name: key.name,
+    createdAt: key.createdAt,
+    revokedAt: key.revokedAt ?? null,
+    version: key.version,
+    state:
+      key.revokedAt !== undefined
+        ? 'revoked'
+        : isSilent
+          ? 'silent'
+          : isActive
+            ? 'active'
+            : lastMs === undefined
+              ? 'never'
+              : 'idle',
+    ...health,
+    sinceStart: intake ?? null,
+    quota: context.control.sourceQuota(key.id),
+    quotaVersion: context.control.ownSourceQuota(key.id).version,
+  }
 }
