@@ -24,6 +24,8 @@ leaves this machine. While the receiver is away, records wait in an encrypted sp
 Environment:
   SEALTRAIL_SOURCE_SECRET        Source secret (sts_…) as shown when the source was created.
   SEALTRAIL_SOURCE_SECRET_FILE   A file that holds it instead.
+  SEALTRAIL_CA_FILE              Authority of the receiver's certificate (PEM), where it is your own.
+  SEALTRAIL_CLIENT_CERT_FILE     Certificate that this source shows, with its key in SEALTRAIL_CLIENT_KEY_FILE.
   SEALTRAIL_AGENT, SEALTRAIL_USER, SEALTRAIL_WORKFLOW   Who uses the server; stand on the record as asserted.
   SEALTRAIL_CONVERSATION         Ties the servers of one conversation together on the record.
   SEALTRAIL_SPOOL_BYTES          Size limit of the spool folder; default 67108864. What does not fit leaves a gap.
@@ -81,6 +83,11 @@ function shipperOf(
   return new Shipper({
     url: url ?? nonEmpty(process.env.SEALTRAIL_URL) ?? 'http://127.0.0.1:3000',
     secret,
+    certificates: {
+      caFile: nonEmpty(process.env.SEALTRAIL_CA_FILE),
+      certFile: nonEmpty(process.env.SEALTRAIL_CLIENT_CERT_FILE),
+      keyFile: nonEmpty(process.env.SEALTRAIL_CLIENT_KEY_FILE),
+    },
     spoolDirectory: spool ?? join(homedir(), '.sealtrail', 'spool', folder),
     spoolMaxBytes: Number(process.env.SEALTRAIL_SPOOL_BYTES) || defaultSpoolBytes,
     clock: () => performance.timeOrigin + performance.now(),

@@ -9,12 +9,18 @@ import { heartbeatIntervalMs } from '../../schemas/source-liveness.ts'
 import { createRedactionToken } from '../redaction/redaction-token.ts'
 import { createRedactor, type Redactor } from '../redaction/redactor.ts'
 import { wholeMicroseconds } from './microseconds.ts'
+import {
+  type CollectorCertificates,
+  ReceiverClient,
+  type ReceiverReply,
+} from './receiver-client.ts'
 import { claimOrphans, releaseOrphan, Spool, type SpoolBatch, type SpoolReader } from './spool.ts'
 
 export interface ShipperOptions {
   /** Base URL of the receiver, e.g. `http://127.0.0.1:3000`. */
   readonly url: string
   readonly secret: SourceSecret
+  readonly certificates?: CollectorCertificates
   readonly spoolDirectory: string
   /** Limit of the whole folder. */
   readonly spoolMaxBytes: number
@@ -44,7 +50,7 @@ const requestTimeoutMs = 5000
  */
 export class Shipper {
   private readonly options: ShipperOptions
-  private readonly bearer: string
+  private readonly client: ReceiverClient
   private readonly chainKey: Uint8Array
   private readonly spool: Spool
   private readonly epoch = randomBytes(8).toString('hex')
@@ -73,7 +79,12 @@ export class Shipper {
 
   constructor(options: ShipperOptions) {
     this.options = options
-    this.bearer = sourceKeyOf(options.secret)
+    this.client = new ReceiverClient({
+      url: options.url,
+      bearer: sourceKeyOf(options.secret),
+      timeoutMs: requestTimeoutMs,
+      ...(options.certificates === undefined ? {} : { certificates: options.certificates }),
+    })
     this.chainKey = chainKeyOf(options.secret)
     this.spool = new Spool(
       options.spoolDirectory,
@@ -293,23 +304,12 @@ export class Shipper {
   }
 
   private async request(method: string, path: string, body?: string): Promise<unknown> {
-    const response = await fetch(new URL(path, this.options.url), {
-      method,
-      headers: {
-        authorization: `Bearer ${this.bearer}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/x-ndjson' }),
-      },
-      signal: AbortSignal.any([AbortSignal.timeout(requestTimeoutMs), this.aborted.signal]),
-      redirect: 'error',
-      ...(body === undefined ? {} : { body }),
-    })
-    const value = parseJson(await response.text())
+    const reply = await this.client.ask(method, path, body, this.aborted.signal)
     // Every record was kept as rejected; anything else that is no success is tried again.
-    const kept = response.status === 400 && stringField(value, 'code') === 'RECORD_INVALID'
-    if (!response.ok && !kept) {
-      throw new Refused(response.status, retryAfterMs(response.headers.get('retry-after')))
-    }
-    return value
+    const kept = reply.status === 400 && stringField(reply.body, 'code') === 'RECORD_INVALID'
+    if (reply.status >= 200 && reply.status < 300) return reply.body
+    if (!kept) throw new Refused(reply)
+    return reply.body
   }
 
   private keepQueue(): void {
@@ -335,16 +335,18 @@ class Refused extends Error {
   readonly status: number
   readonly retryAfterMs: number | undefined
 
-  constructor(status: number, retryAfter: number | undefined) {
-    super(`answered ${status}`)
+  constructor({ status, retryAfter, body }: ReceiverReply) {
+    const why = [stringField(body, 'detail'), stringField(body, 'hint')]
+    const said = why.filter((text) => text !== undefined).join('. ')
+    super(`answered ${status}${said === '' ? '' : `: ${said.slice(0, 500)}`}`)
     this.status = status
-    this.retryAfterMs = retryAfter
+    this.retryAfterMs = retryAfterMs(retryAfter)
   }
 }
 
 /** RFC 9110 section 10.2.3, the form in seconds. */
-function retryAfterMs(header: string | null): number | undefined {
-  if (header === null || !/^\d{1,6}$/.test(header)) return undefined
+function retryAfterMs(header: string | undefined): number | undefined {
+  if (header === undefined || !/^\d{1,6}$/.test(header)) return undefined
   return Math.min(Number(header) * 1000, maxRetryAfterMs)
 }
 
@@ -365,14 +367,6 @@ function notCommitted(records: string[], committed: ReadonlyMap<string, number>)
     const { 'source.epoch': epoch, 'source.seq': seq } = JSON.parse(record)
     return seq > (committed.get(epoch) ?? -1)
   })
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** The policy of this source as the receiver tells it; undefined where a receiver tells none that is understood. */
