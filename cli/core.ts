@@ -16,6 +16,8 @@ import { openColumnarClient } from '../analytics/store/columnar-client.ts'
 import { startColumnarProcess } from '../analytics/store/columnar-process.ts'
 import { migrate } from '../analytics/store/migrate.ts'
 import { openProjector } from '../analytics/store/projector.ts'
+import { dropRebuildTables } from '../analytics/store/rebuild.ts'
+import { Rebuilder } from '../analytics/store/rebuilder.ts'
 import { Reconciler } from '../analytics/store/reconciler.ts'
 import type { BusConsumer, EventBus } from '../ingest/bus/event-bus.ts'
 import { openInProcessBus } from '../ingest/bus/in-process-bus.ts'
@@ -39,7 +41,7 @@ import { sha256 } from '../ledger/sha256.ts'
 import { openFileSigner } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
-import type { VerifyProgress } from '../schemas/api/integrity.ts'
+import type { RebuildProgress, VerifyProgress } from '../schemas/api/integrity.ts'
 import { SealtrailError } from '../schemas/errors.ts'
 import { openAnchors } from './anchors.ts'
 import type { Configuration } from './configuration.ts'
@@ -61,6 +63,8 @@ export interface Core {
   /** Resolves with the error after which this process must end. */
   readonly failed: Promise<Error>
   lag(): Promise<number>
+  /** Makes the columnar store anew from the ledger while people read it. */
+  rebuild(): AsyncIterable<RebuildProgress>
   readonly disk: DiskWatch
   readonly steadyClock: SteadyClock
   stop(): Promise<void>
@@ -145,6 +149,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   })
   const migrated = await migrate({ client })
   if (migrated.length > 0) logger.info({ migrations: migrated }, 'columnar store migrated')
+  await dropRebuildTables(client)
   const logIds = [...new Set([configuration.logId, systemLogId])]
   const projector = openProjector({
     client,
@@ -178,6 +183,18 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       logger.error({ log: logId, difference: what }, 'columnar store differs from the ledger'),
   })
   reconciler.start()
+  const rebuilder = new Rebuilder({
+    client,
+    reader,
+    projector,
+    compare: async () => {
+      const compared = (await reader.logIds()).map(async (logId) => {
+        const { checkedUntil, firstDifference } = await reconciler.check(logId)
+        return { logId, rows: checkedUntil, firstDifference }
+      })
+      return Promise.all(compared)
+    },
+  })
 
   const bus = await openBus(configuration, keyring, logger)
   const consumer = await bus.consume(sequencer.handle, sequencer.committedPositions())
@@ -224,6 +241,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     control,
     failed: Promise.race([sequencer.failed, consumer.failed]),
     lag: () => bus.lag(),
+    rebuild: () => rebuilder.follow(),
     disk,
     steadyClock: steady,
     api: {
@@ -249,6 +267,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
         projector.waitUntil(logId, treeSize, timeoutMs),
       projection: (logId) => reconciler.state(logId),
       columnarState: () => (columnar.ready ? 'ready' : 'restarting'),
+      rebuildState: () => rebuilder.state,
       bus: async () => ({ kind: bus.durable ? 'kafka' : 'in process', lag: await bus.lag() }),
       publishCheckpoints: () => sequencer.publishCheckpoints(),
       warnings: () => warningsOf({ disk, steady, newestRecordedMs: sequencer.newestRecordedMs() }),
@@ -274,6 +293,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       await stopAll(consumer, bus)
       await sequencer.stop()
       await anchors.stop()
+      await rebuilder.stop()
       // First: a fold that waits for room in the feed would wait for ever. What is missing follows at the next start.
       await callFeed.close()
       await fold.stop()

@@ -317,19 +317,17 @@ redaction
     },
   )
 
-command(
-  'rebuild',
-  'drop the columnar store and fill it again from the ledger; Sealtrail must be stopped',
-)
+command('rebuild', 'make the columnar store anew from the ledger, while it is read')
   .addOption(dataOption())
   .addHelpText(
     'after',
     `
-The ledger is only read. The calls follow at the next start, when the detectors pass it again.`,
+The ledger is only read. The new rows are written beside the old ones and take their place in one step, so searches see
+the old or the new ones, whether Sealtrail runs or not. What was interrupted is begun again.`,
   )
   .action(async (flags: DataFlag) => {
     const { rebuildCommand } = await import('./rebuild-command.ts')
-    await rebuildCommand(dataDirectoryOf(flags.data, process.env))
+    process.exitCode = await rebuildCommand(dataDirectoryOf(flags.data, process.env))
   })
 
 const masterKey = command(

@@ -49,6 +49,7 @@ export interface ApiContext {
   waitUntilIndexed(logId: string, treeSize: number, timeoutMs: number): Promise<boolean>
   projection(logId: string): LogIntegrity['projection']
   columnarState(): IntegrityReply['columnar']
+  rebuildState(): IntegrityReply['rebuild']
   bus(): Promise<IntegrityReply['bus']>
   /** What an operator must see to now, in sentences. */
   warnings(): string[]

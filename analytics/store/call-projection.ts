@@ -22,6 +22,13 @@ export interface CallBatch {
 
 export const callColumnNames: readonly string[] = names(callColumns)
 
+/** A table of calls: the one that people read, which feeds the rollup, or the one that a rebuild fills, which does not. */
+export interface CallTable {
+  readonly name: string
+  readonly writer: string
+  readonly feedsRollup: boolean
+}
+
 /** Inserts the changes, all or none, once, however often it must be tried. Batches of a log must not overlap. */
 export async function insertCalls(
   client: ColumnarClient,
@@ -29,6 +36,11 @@ export async function insertCalls(
   batch: CallBatch,
   signal: AbortSignal,
   onFailure: (error: unknown) => void,
+  table: CallTable = {
+    name: 'calls',
+    writer: `calls-${writerOf(batch.logId)}`,
+    feedsRollup: true,
+  },
 ): Promise<void> {
   if (batch.changes.length === 0) return
   const { logId, from, until } = batch
@@ -39,7 +51,7 @@ export async function insertCalls(
   }
   const block = await encodeNativeBlock(callColumns, rows)
   const token = insertToken('calls', epoch, logId, from, until, block.bytes)
-  const writer = `calls-${writerOf(logId)}`
+  const { name, writer, feedsRollup } = table
   let tries = 0
   await insertUntilDone({
     client,
@@ -48,13 +60,13 @@ export async function insertCalls(
     onFailure,
     insert: async () => {
       tries++
-      await client.insertBlock('calls', block, { token, writer })
+      await client.insertBlock(name, block, { token, writer })
       // The try before may have reached the rollup, but not the table that feeds it, or the other way round.
-      if (tries > 1) await repairRollup(client, logId)
+      if (tries > 1 && feedsRollup) await repairRollup(client, logId)
     },
     isStored: async () => {
-      if (!(await holdsChangesUpTo(client, logId, until))) return false
-      await repairRollup(client, logId)
+      if (!(await holdsChangesUpTo(client, name, logId, until))) return false
+      if (feedsRollup) await repairRollup(client, logId)
       return true
     },
   })
@@ -62,11 +74,12 @@ export async function insertCalls(
 
 async function holdsChangesUpTo(
   client: ColumnarClient,
+  table: string,
   logId: string,
   until: number,
 ): Promise<boolean> {
   const [row] = await client.query<{ n: string }>(
-    'SELECT count() AS n FROM calls WHERE log_id = {log_id:String} AND fold_leaf_index = {last:UInt64}',
+    `SELECT count() AS n FROM ${table} WHERE log_id = {log_id:String} AND fold_leaf_index = {last:UInt64}`,
     { log_id: logId, last: until - 1 },
   )
   return Number(row?.n) > 0
@@ -153,14 +166,24 @@ export async function repairRollup(client: ColumnarClient, logId: string): Promi
   await client.command('ALTER TABLE calls_per_minute DELETE WHERE log_id = {log_id:String}', {
     log_id: logId,
   })
-  await client.command(
-    `INSERT INTO calls_per_minute
+  await fillRollup(client, logId, 'calls', 'calls_per_minute')
+  return true
+}
+
+/** Counts the calls of a log into an empty rollup. */
+export function fillRollup(
+  client: ColumnarClient,
+  logId: string,
+  calls: string,
+  rollup: string,
+): Promise<void> {
+  return client.command(
+    `INSERT INTO ${rollup}
 SELECT log_id, toStartOfMinute(toDateTime(time_occurred, 'UTC')) AS minute, event_class, mcp_server_name,
   gen_ai_tool_name, outcome_status, sum(sign) AS calls
-FROM calls WHERE log_id = {log_id:String}
+FROM ${calls} WHERE log_id = {log_id:String}
 GROUP BY log_id, minute, event_class, mcp_server_name, gen_ai_tool_name, outcome_status
 SETTINGS insert_deduplicate = 0`,
     { log_id: logId },
   )
-  return true
 }

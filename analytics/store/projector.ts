@@ -47,7 +47,22 @@ export interface Projector {
   refill(logId: string, from: number, until: number): Promise<void>
   /** After an erasure or a shredding: rows of these leaves, and calls that joined them, lose what cannot be opened. */
   erase(logId: string, leafIndexes: readonly number[]): Promise<void>
+  /**
+   * Runs work while nothing changes rows of this log, neither observations nor calls; what is committed meanwhile
+   * waits. What the tables hold is told, so that other rows of the same leaves can take their place.
+   */
+  exclusive<T>(logId: string, work: (held: HeldRows) => Promise<T>): Promise<T>
   close(): Promise<void>
+}
+
+/** What the tables hold of a log while nothing changes them. */
+export interface HeldRows {
+  /** Observations of leaves [0, n). */
+  readonly indexed: number
+  /** Call changes of leaves [0, n). */
+  readonly callsUntil: number
+  /** How often rows were replaced since the start, by an erasure or a refill. */
+  readonly replaced: number
 }
 
 const defaultQueueLimitBytes = 128 * 1024 * 1024
@@ -65,6 +80,7 @@ class LedgerProjector implements Projector {
   /** Last batch of calls of each log: one at a time. */
   private readonly calls = new Map<string, Promise<void>>()
   private readonly callsUntil = new Map<string, number>()
+  private readonly replaced = new Map<string, number>()
   private readonly closing = new AbortController()
 
   constructor(options: ProjectorOptions) {
@@ -115,7 +131,41 @@ class LedgerProjector implements Projector {
     return this.callsUntil.get(logId) ?? 0
   }
 
-  async refill(logId: string, from: number, until: number): Promise<void> {
+  async exclusive<T>(logId: string, work: (held: HeldRows) => Promise<T>): Promise<T> {
+    const log = this.log(logId)
+    await log.begun
+    return log.exclusive(() => {
+      const before = (this.calls.get(logId) ?? Promise.resolve()).catch(() => undefined)
+      const done = before.then(() => {
+        this.closing.signal.throwIfAborted()
+        return work({
+          indexed: this.indexed(logId),
+          callsUntil: this.callsProjected(logId),
+          replaced: this.replaced.get(logId) ?? 0,
+        })
+      })
+      const ended = () => undefined
+      this.calls.set(logId, done.then(ended, ended))
+      return done
+    })
+  }
+
+  private replaceRows(logId: string, work: () => Promise<void>): Promise<void> {
+    return this.exclusive(logId, async ({ replaced }) => {
+      this.replaced.set(logId, replaced + 1)
+      await work()
+    })
+  }
+
+  refill(logId: string, from: number, until: number): Promise<void> {
+    return this.replaceRows(logId, () => this.refillNow(logId, from, until))
+  }
+
+  erase(logId: string, leafIndexes: readonly number[]): Promise<void> {
+    return this.replaceRows(logId, () => this.eraseNow(logId, leafIndexes))
+  }
+
+  private async refillNow(logId: string, from: number, until: number): Promise<void> {
     this.demandIndexed(logId, until)
     const { client, reader } = this.options
     await deleteRange(client, logId, from, until)
@@ -130,7 +180,7 @@ class LedgerProjector implements Projector {
     })
   }
 
-  async erase(logId: string, leafIndexes: readonly number[]): Promise<void> {
+  private async eraseNow(logId: string, leafIndexes: readonly number[]): Promise<void> {
     const { client, reader } = this.options
     for (let at = 0; at < leafIndexes.length; at += eraseChunk) {
       const chunk = leafIndexes.slice(at, at + eraseChunk)

@@ -280,6 +280,7 @@ export async function startFixtureApi(options: {
       'Records that never reached a receiver leave no trace here, unless their source numbers what it sends.',
     ],
     columnar: 'ready',
+    rebuild: null,
     bus: { kind: 'in-process', lag: 0 },
     version: '0.1.0',
   }))
