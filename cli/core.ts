@@ -40,6 +40,7 @@ import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
 import { sha256 } from '../ledger/sha256.ts'
 import { openFileSigner } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
+import { openStoredHashTree } from '../ledger/tree/stored-hash-tree.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
 import type { RebuildProgress, VerifyProgress } from '../schemas/api/integrity.ts'
 import { SealtrailError } from '../schemas/errors.ts'
@@ -113,6 +114,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   const observers: ((segment: CommittedSegment) => void)[] = [control.observe]
   const sequencer = new Sequencer({
     storage,
+    openTree: (logId) => openStoredHashTree(join(paths.trees, logId)),
     payloads,
     keyring,
     signer,

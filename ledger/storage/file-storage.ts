@@ -7,7 +7,7 @@ import { readCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { type DurableFiles, makeDirectory, nodeFiles } from '../durable-file.ts'
 import type { LedgerStorage } from '../ledger-storage.ts'
 import { checkLogId } from '../log-id.ts'
-import type { Segment } from '../segment.ts'
+import type { Segment, SegmentHeader } from '../segment.ts'
 import { FrameLog, type FramePlace } from './frame-log.ts'
 import { compressSegment, decodeSegment, decodeSegmentHeader } from './segment-codec.ts'
 
@@ -145,6 +145,15 @@ class FileStorage implements LedgerStorage {
     }
   }
 
+  async *readHeaders(logId: string): AsyncIterable<SegmentHeader> {
+    const log = await this.known(logId)
+    if (log === undefined) return
+    const until = log.places.length
+    for (let at = 0; at < until; at++) {
+      yield await this.at(logId, log, at, decodeSegmentHeader)
+    }
+  }
+
   async size(logId: string): Promise<number> {
     return (await this.known(logId))?.size ?? 0
   }
@@ -204,14 +213,23 @@ class FileStorage implements LedgerStorage {
     return this.logs.get(logId)
   }
 
-  private async segmentAt(logId: string, log: StoredLog, at: number): Promise<Segment> {
+  private segmentAt(logId: string, log: StoredLog, at: number): Promise<Segment> {
+    return this.at(logId, log, at, decodeSegment)
+  }
+
+  private async at<Part extends SegmentHeader>(
+    logId: string,
+    log: StoredLog,
+    at: number,
+    decode: (content: Uint8Array) => Part,
+  ): Promise<Part> {
     const place = log.places[at]
-    if (place === undefined) throw corrupt(logId, log.fromIndexes[at] ?? -1, 'is missing')
+    const fromIndex = log.fromIndexes[at] ?? -1
+    if (place === undefined) throw corrupt(logId, fromIndex, 'is missing')
     const content = await log.segments.read(place)
-    const segment = decodedAt(logId, log.fromIndexes[at] ?? -1, () => decodeSegment(content))
-    if (segment.fromIndex !== log.fromIndexes[at])
-      throw corrupt(logId, segment.fromIndex, 'is misplaced')
-    return segment
+    const part = decodedAt(logId, fromIndex, () => decode(content))
+    if (part.fromIndex !== fromIndex) throw corrupt(logId, part.fromIndex, 'is misplaced')
+    return part
   }
 
   private async load(logId: string): Promise<StoredLog> {

@@ -5,7 +5,7 @@ import { concat, equal, fromHex, fromUtf8Strict, hex, utf8 } from '../../schemas
 import { SealtrailError } from '../../schemas/errors.ts'
 import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { decodeEntryBundle, encodeEntryBundle } from '../../schemas/tlog/tiles.ts'
-import type { DedupRecord, Segment } from '../segment.ts'
+import type { DedupRecord, Segment, SegmentHeader } from '../segment.ts'
 
 /**
  * Segment formats:
@@ -113,9 +113,6 @@ function encodeMark({ gaps, ...mark }: NonNullable<DedupRecord['mark']>) {
       : { gaps: gaps.map(([from, until]): [number, number] => [from, until]) }),
   }
 }
-
-/** A segment without its leaves. */
-export type SegmentHeader = Omit<Segment, 'leaves'>
 
 /** @throws SealtrailError `LEDGER_CORRUPT` */
 export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader {
