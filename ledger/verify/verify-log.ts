@@ -1,11 +1,11 @@
 import { equal, hex } from '../../schemas/bytes.ts'
-import { parseLeaf } from '../../schemas/leaf/open-leaf.ts'
+import { type ParsedLeaf, parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { leafHash, TreeFrontier } from '../../schemas/tlog/merkle.ts'
 import { noteVerifier } from '../../schemas/tlog/note.ts'
 import { verifyEd25519 } from '../ed25519.ts'
 import type { Keyring } from '../keyring.ts'
-import { openCommitted } from '../ledger-reader.ts'
+import { openParsed } from '../ledger-reader.ts'
 import type { LedgerStorage } from '../ledger-storage.ts'
 import type { PayloadStore } from '../payload-store.ts'
 import { sha256 } from '../sha256.ts'
@@ -184,13 +184,13 @@ function checkPayload(
   payload: Uint8Array | undefined,
 ): string | true {
   const { logId } = options
-  let named: { sha256: string } | undefined
+  let parsed: ParsedLeaf
   try {
-    named = parseLeaf(leaf).payload
+    parsed = parseLeaf(leaf)
   } catch (error) {
     return `log ${logId}, leaf ${index}: ${error instanceof Error ? error.message : String(error)}`
   }
-  if (named === undefined) {
+  if (parsed.payload === undefined) {
     return payload === undefined
       ? 'none'
       : `log ${logId}, payload of leaf ${index}: there is one, and the leaf names none`
@@ -207,7 +207,7 @@ function checkPayload(
     return key
   }
   try {
-    const { opened } = openCommitted(logId, index, leaf, payload, keyOf)
+    const { opened } = openParsed(parsed, payload, keyOf)
     if (lost)
       return `log ${logId}, payload of leaf ${index}: its key is not in the keyring, and was not destroyed there`
     // A key that is not there does not hide an altered ciphertext: its hash was checked before.
