@@ -1,5 +1,10 @@
-/** One of the benchmarks' events in the native wire format, about 1 KB of JSON; `n` gives its names and values. */
-export function benchEvent(n: number): object {
+/**
+ * One of the benchmarks' events in the native wire format; `n` gives its names and values.
+ *
+ * @param bytes of its JSON, about; at least 550
+ */
+export function benchEvent(n: number, bytes = 995): object {
+  const text = 'the quick brown fox jumps over the lazy dog '.repeat(Math.ceil(bytes / 44))
   const tools = ['read_file', 'search', 'list_directory', 'query', 'send_mail']
   return {
     'event.class': 'tool_call',
@@ -19,6 +24,6 @@ export function benchEvent(n: number): object {
       limit: n % 100,
       note: 'quarterly figures for the board',
     },
-    'gen_ai.tool.call.result': `lines ${n}: ${'the quick brown fox jumps over the lazy dog '.repeat(11)}`,
+    'gen_ai.tool.call.result': `lines ${n}: ${text.slice(0, Math.max(0, bytes - 511))}`,
   }
 }

@@ -4,20 +4,20 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { ApiContext } from '../analytics/api/api-context.ts'
-import { ExportShelf } from '../analytics/api/export-shelf.ts'
 import type { IdentityProvider } from '../analytics/api/identity-provider.ts'
 import { OpenIdProvider } from '../analytics/api/openid-provider.ts'
 import { SessionStore } from '../analytics/api/session-store.ts'
 import { callRate } from '../analytics/detectors/call-rate.ts'
 import { firstScope } from '../analytics/detectors/first-scope.ts'
 import { newArgumentValue } from '../analytics/detectors/new-argument-value.ts'
-import { Eraser } from '../analytics/erasure/eraser.ts'
 import { FoldRunner } from '../analytics/fold/fold-runner.ts'
 import { CallFeed } from '../analytics/store/call-feed.ts'
 import { openColumnarClient } from '../analytics/store/columnar-client.ts'
 import { startColumnarProcess } from '../analytics/store/columnar-process.ts'
 import { migrate } from '../analytics/store/migrate.ts'
 import { openProjector } from '../analytics/store/projector.ts'
+import { dropRebuildTables } from '../analytics/store/rebuild.ts'
+import { Rebuilder } from '../analytics/store/rebuilder.ts'
 import { Reconciler } from '../analytics/store/reconciler.ts'
 import type { BusConsumer, EventBus } from '../ingest/bus/event-bus.ts'
 import { openInProcessBus } from '../ingest/bus/in-process-bus.ts'
@@ -40,8 +40,9 @@ import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
 import { sha256 } from '../ledger/sha256.ts'
 import { openFileSigner } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
+import { openStoredHashTree } from '../ledger/tree/stored-hash-tree.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
-import type { VerifyProgress } from '../schemas/api/integrity.ts'
+import type { RebuildProgress, VerifyProgress } from '../schemas/api/integrity.ts'
 import { SealtrailError } from '../schemas/errors.ts'
 import { openAnchors } from './anchors.ts'
 import type { Configuration } from './configuration.ts'
@@ -63,6 +64,8 @@ export interface Core {
   /** Resolves with the error after which this process must end. */
   readonly failed: Promise<Error>
   lag(): Promise<number>
+  /** Makes the columnar store anew from the ledger while people read it. */
+  rebuild(): AsyncIterable<RebuildProgress>
   readonly disk: DiskWatch
   readonly steadyClock: SteadyClock
   stop(): Promise<void>
@@ -111,6 +114,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   const observers: ((segment: CommittedSegment) => void)[] = [control.observe]
   const sequencer = new Sequencer({
     storage,
+    openTree: (logId) => openStoredHashTree(join(paths.trees, logId)),
     payloads,
     keyring,
     signer,
@@ -122,22 +126,11 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       logger.error({ err: error, log: logId }, 'checkpoint or tick failed'),
     refusal: disk.refusal,
   })
-  const eraser = new Eraser({
-    storage,
-    payloads,
-    keyring,
-    control,
-    appender: sequencer,
-    clock,
-    logger,
-  })
-  observers.push(eraser.observe)
   onProgress('ledger', 0, 1)
   await sequencer.start()
   const behind = compareWithNewest(clock(), sequencer.newestRecordedMs(), configuration.acceptClock)
   if (behind !== undefined) logger.warn(behind)
   await control.load(sequencer)
-  await eraser.settle()
   onProgress('ledger', 1, 1)
   await prepareAccounts(control, configuration)
   const identityProvider = await openIdentityProvider(configuration, clock)
@@ -158,6 +151,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   })
   const migrated = await migrate({ client })
   if (migrated.length > 0) logger.info({ migrations: migrated }, 'columnar store migrated')
+  await dropRebuildTables(client)
   const logIds = [...new Set([configuration.logId, systemLogId])]
   const projector = openProjector({
     client,
@@ -191,21 +185,23 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       logger.error({ log: logId, difference: what }, 'columnar store differs from the ledger'),
   })
   reconciler.start()
-  await rm(paths.exports, { recursive: true, force: true })
-  await mkdir(paths.exports, { recursive: true, mode: 0o700 })
-  const exports = new ExportShelf(paths.exports)
-  eraser.start({
-    holdFold: (logId) => fold.hold(logId),
-    holdReconciliation: () => reconciler.hold(),
-    waitUntilIndexed: (logId, treeSize, timeoutMs) =>
-      projector.waitUntil(logId, treeSize, timeoutMs),
-    callsDrained: (logId) => callFeed.drained(logId),
-    eraseRows: (logId, leafIndexes) => projector.erase(logId, leafIndexes),
-    discardExports: () => exports.discardAll(),
+  const rebuilder = new Rebuilder({
+    client,
+    reader,
+    projector,
+    compare: async () => {
+      const compared = (await reader.logIds()).map(async (logId) => {
+        const { checkedUntil, firstDifference } = await reconciler.check(logId)
+        return { logId, rows: checkedUntil, firstDifference }
+      })
+      return Promise.all(compared)
+    },
   })
 
   const bus = await openBus(configuration, keyring, logger)
   const consumer = await bus.consume(sequencer.handle, sequencer.committedPositions())
+  await rm(paths.exports, { recursive: true, force: true })
+  await mkdir(paths.exports, { recursive: true, mode: 0o700 })
 
   const intake = new SourceIntake((sourceId) => control.sourceQuota(sourceId), clock)
 
@@ -235,15 +231,6 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
         treeSize: step.value.treeSize,
         checkpoints: step.value.checkpoints,
         payloads: step.value.payloads,
-        erased: step.value.erased,
-        erasedUnsaid: step.value.erasedUnsaid,
-        erasures: step.value.erasures.map(({ leafIndex, recordedAt, erasure }) => ({
-          leafIndex,
-          recordedAt,
-          action: erasure.action,
-          ground: erasure.ground,
-          events: erasure.events,
-        })),
         rows: projection.state === 'unavailable' ? null : projection.checkedUntil,
         firstProblem,
         elapsedMs: Math.round(performance.now() - startedMs),
@@ -256,6 +243,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     control,
     failed: Promise.race([sequencer.failed, consumer.failed]),
     lag: () => bus.lag(),
+    rebuild: () => rebuilder.follow(),
     disk,
     steadyClock: steady,
     api: {
@@ -281,6 +269,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
         projector.waitUntil(logId, treeSize, timeoutMs),
       projection: (logId) => reconciler.state(logId),
       columnarState: () => (columnar.ready ? 'ready' : 'restarting'),
+      rebuildState: () => rebuilder.state,
       bus: async () => ({ kind: bus.durable ? 'kafka' : 'in process', lag: await bus.lag() }),
       publishCheckpoints: () => sequencer.publishCheckpoints(),
       warnings: () => warningsOf({ disk, steady, newestRecordedMs: sequencer.newestRecordedMs() }),
@@ -290,8 +279,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       intakeOf: (sourceId) => intake.of(sourceId),
       inspectRedaction: (event, policy) =>
         createRedactor({ policy }).inspectEvent(event).redactions,
-      eraser,
-      exports,
+      exportDirectory: paths.exports,
     },
     receivers: {
       intake,
@@ -305,9 +293,9 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     },
     async stop() {
       await stopAll(consumer, bus)
-      await eraser.stop()
       await sequencer.stop()
       await anchors.stop()
+      await rebuilder.stop()
       // First: a fold that waits for room in the feed would wait for ever. What is missing follows at the next start.
       await callFeed.close()
       await fold.stop()

@@ -16,6 +16,7 @@ import type { ControlStatus } from './control-client.ts'
 import type { Core } from './core.ts'
 import { Metrics } from './metrics.ts'
 import { hostHeaderOf, isWildcard } from './network-reach.ts'
+import { rebuildRoute } from './rebuild-route.ts'
 import { plainHttpAnswer, TlsServers } from './tls-servers.ts'
 
 export interface Listeners {
@@ -100,6 +101,7 @@ export async function openListeners({
   control.post('/control/setup-link', async () => ({
     token: await core.control.accounts.createSetupLink(),
   }))
+  rebuildRoute(control, core)
   control.setNotFoundHandler(refuseUnknown)
 
   const { host } = configuration

@@ -13,6 +13,7 @@ export function dataPaths(directory: string) {
     keyring: join(directory, 'keyring'),
     signer: join(directory, 'signer'),
     anchors: join(directory, 'anchors'),
+    trees: join(directory, 'trees'),
     columnar: join(directory, 'columnar'),
     exports: join(directory, 'exports'),
     controlSocket: join(directory, 'control.sock'),

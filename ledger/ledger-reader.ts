@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { equal, fromHex } from '../schemas/bytes.ts'
+import { hex } from '../schemas/bytes.ts'
 import { SealtrailError } from '../schemas/errors.ts'
-import { openLeaf, parseLeaf, verifyOpening } from '../schemas/leaf/open-leaf.ts'
+import { openLeaf, type ParsedLeaf, parseLeaf, verifyOpening } from '../schemas/leaf/open-leaf.ts'
 import { leafHash } from '../schemas/tlog/merkle.ts'
 import type { CommittedLeaf, LedgerReader } from './committed.ts'
 import type { Keyring } from './keyring.ts'
@@ -89,23 +89,35 @@ export function openCommitted(
   payload: Uint8Array | undefined,
   keyOf: (keyId: string) => Uint8Array | undefined,
 ): CommittedLeaf {
-  const parsed = parseLeaf(leaf)
-  const common = { logId, index, leaf, leafHash: Uint8Array.from(leafHash(sha256, leaf)) }
-  if (parsed.payload === undefined)
-    return { ...common, event: openLeaf(parsed, []), opened: 'full' }
-  if (payload === undefined) return { ...common, event: openLeaf(parsed, []), opened: 'erased' }
-  if (!equal(sha256(payload), fromHex(parsed.payload.sha256))) {
+  const { event, opened } = openParsed(parseLeaf(leaf), payload, keyOf)
+  const hash = Uint8Array.from(leafHash(sha256, leaf))
+  return { logId, index, leaf, leafHash: hash, event, opened }
+}
+
+/**
+ * The event of a leaf with its payload, both checked against the commitments.
+ *
+ * @throws SealtrailError `PAYLOAD_MISSING`, `LEDGER_CORRUPT`
+ */
+export function openParsed(
+  leaf: ParsedLeaf,
+  payload: Uint8Array | undefined,
+  keyOf: (keyId: string) => Uint8Array | undefined,
+): Pick<CommittedLeaf, 'event' | 'opened'> {
+  if (leaf.payload === undefined) return { event: openLeaf(leaf, []), opened: 'full' }
+  if (payload === undefined) return { event: openLeaf(leaf, []), opened: 'erased' }
+  if (hex(sha256(payload)) !== leaf.payload.sha256) {
     throw new SealtrailError('PAYLOAD_MISSING', 'the payload is not the one that the leaf names')
   }
   const openings = openPayload(payload, keyOf)
-  if (openings === 'destroyed') return { ...common, event: openLeaf(parsed, []), opened: 'erased' }
+  if (openings === 'destroyed') return { event: openLeaf(leaf, []), opened: 'erased' }
   for (const opening of openings) {
-    if (!verifyOpening(sha256, parsed, opening)) {
+    if (!verifyOpening(sha256, leaf, opening)) {
       throw new SealtrailError(
         'PAYLOAD_MISSING',
         `group ${opening.group} is not what the leaf commits to`,
       )
     }
   }
-  return { ...common, event: openLeaf(parsed, openings), opened: 'full' }
+  return { event: openLeaf(leaf, openings), opened: 'full' }
 }

@@ -1,4 +1,4 @@
-import type { Segment } from './segment.ts'
+import type { Segment, SegmentHeader } from './segment.ts'
 
 /**
  * Append-only, write-once storage of logs. Implementations: files (embedded), immudb (servers).
@@ -27,6 +27,9 @@ export interface LedgerStorage {
    * @throws SealtrailError `LEDGER_CORRUPT` naming log and index of the first damaged or missing segment.
    */
   readSegments(logId: string, fromIndex: number): AsyncIterable<Segment>
+
+  /** All segments without their leaves, in order and checked like those of {@link readSegments}. */
+  readHeaders(logId: string): AsyncIterable<SegmentHeader>
 
   /** Number of leaves committed, 0 for an unknown log. */
   size(logId: string): Promise<number>

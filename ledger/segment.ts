@@ -41,3 +41,6 @@ export interface Segment {
   readonly positions: readonly BusPosition[]
   readonly dedup: readonly DedupRecord[]
 }
+
+/** A segment without its leaves. */
+export type SegmentHeader = Omit<Segment, 'leaves'>

@@ -12,9 +12,7 @@ import type { RecordedEvent } from '../../schemas/event/event.ts'
 import type { RedactionPolicy } from '../../schemas/redaction-policy.ts'
 import type { IntakeOfSource } from '../../schemas/source-quota.ts'
 import type { HashReader } from '../../schemas/tlog/merkle.ts'
-import type { Eraser } from '../erasure/eraser.ts'
 import type { ColumnarClient } from '../store/columnar-client.ts'
-import type { ExportShelf } from './export-shelf.ts'
 import type { IdentityProvider } from './identity-provider.ts'
 import type { InspectedValue } from './redaction-preview.ts'
 import type { SessionStore } from './session-store.ts'
@@ -51,6 +49,7 @@ export interface ApiContext {
   waitUntilIndexed(logId: string, treeSize: number, timeoutMs: number): Promise<boolean>
   projection(logId: string): LogIntegrity['projection']
   columnarState(): IntegrityReply['columnar']
+  rebuildState(): IntegrityReply['rebuild']
   bus(): Promise<IntegrityReply['bus']>
   /** What an operator must see to now, in sentences. */
   warnings(): string[]
@@ -66,7 +65,6 @@ export interface ApiContext {
   intakeOf(sourceId: string): IntakeOfSource | undefined
   /** What a redaction policy would replace in a stored event. Pure. */
   inspectRedaction(event: RecordedEvent, policy: RedactionPolicy): readonly InspectedValue[]
-  readonly eraser: Eraser
-  /** Evidence bundles until they are fetched. */
-  readonly exports: ExportShelf
+  /** Folder for exports until they are fetched. */
+  readonly exportDirectory: string
 }

@@ -102,10 +102,16 @@ export async function tlogProofOf(
   logId: string,
   leafIndex: number,
 ): Promise<TlogProof> {
+  const { cosigned } = context.anchoring(logId)
+  // A proof that witnesses stand behind is worth more than one of a newer tree.
+  const isCosigned = cosigned !== null && cosigned.size > leafIndex
   const sizes = await context.storage.checkpointSizes(logId)
-  const treeSize = sizes.at(-1)
-  const checkpoint =
-    treeSize === undefined ? undefined : await context.storage.readCheckpoint(logId, treeSize)
+  const treeSize = isCosigned ? cosigned.size : sizes.at(-1)
+  const checkpoint = isCosigned
+    ? cosigned.note
+    : treeSize === undefined
+      ? undefined
+      : await context.storage.readCheckpoint(logId, treeSize)
   if (treeSize === undefined || checkpoint === undefined || treeSize <= leafIndex) {
     throw new SealtrailError(
       'PROOF_INVALID',

@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CommitObserver, CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
-import { fromErasureEvent } from '../../ledger/erasure-leaf.ts'
 import { heldBytes } from '../../ledger/held-bytes.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
 import type { CallChange } from '../../schemas/call.ts'
@@ -73,14 +72,17 @@ export class FoldRunner {
     logId: string,
     onProgress: (done: number, total: number) => void = () => undefined,
   ): Promise<void> {
-    const size = await this.parts.reader.size(logId)
     const log: LogFold = {
       logId,
-      fold: this.newFold(logId),
+      fold: new Fold({
+        logId,
+        digest: this.parts.digest,
+        detectors: this.parts.detectors,
+        ...(this.parts.alertsPerDay === undefined ? {} : { alertsPerDay: this.parts.alertsPerDay }),
+        onDetectorError: this.parts.onError,
+      }),
       next: 0,
-      refoldUntil: size,
-      held: undefined,
-      size,
+      size: await this.parts.reader.size(logId),
       waiting: [],
       waitingBytes: 0,
       recorded: new Set(),
@@ -96,39 +98,6 @@ export class FoldRunner {
     log.running = undefined
     this.wake(log)
     await log.running
-  }
-
-  /**
-   * Stops the fold of a log between two leaves, so that it neither reads nor appends, until the returned function is
-   * called: with `anew` it begins again at the first leaf, and sees what was erased meanwhile as every later start will.
-   * What it had learnt from it is gone, and nothing else is. Calling that function again does nothing.
-   */
-  async hold(logId: string): Promise<(anew: boolean) => void> {
-    const log = this.logs.get(logId)
-    if (log === undefined) return () => undefined
-    while (log.held !== undefined) await log.held.done
-    let finish: () => void = () => undefined
-    const held = {
-      done: new Promise<void>((resolve) => {
-        finish = resolve
-      }),
-    }
-    log.held = held
-    await log.running
-    return (anew) => {
-      if (log.held !== held) return
-      if (anew) {
-        log.fold = this.newFold(logId)
-        log.next = 0
-        log.refoldUntil = log.size
-        log.recorded.clear()
-        log.pending = []
-        takeOut(log, log.waiting.length)
-      }
-      log.held = undefined
-      finish()
-      this.wake(log)
-    }
   }
 
   /** Leaves of a log that the detectors have passed. */
@@ -155,26 +124,16 @@ export class FoldRunner {
     }
   }
 
-  private newFold(logId: string): Fold {
-    return new Fold({
-      logId,
-      digest: this.parts.digest,
-      detectors: this.parts.detectors,
-      ...(this.parts.alertsPerDay === undefined ? {} : { alertsPerDay: this.parts.alertsPerDay }),
-      onDetectorError: this.parts.onError,
-    })
-  }
-
   private wake(log: LogFold): void {
-    if (this.stopped || log.retry !== undefined || log.held !== undefined) return
+    if (this.stopped || log.retry !== undefined) return
     log.running ??= this.run(log)
   }
 
   private async run(log: LogFold): Promise<void> {
     try {
       await nextTurn()
-      while (!this.stopped && log.held === undefined && log.next < log.size) await this.slice(log)
-      if (log.held === undefined) await this.record(log)
+      while (!this.stopped && log.next < log.size) await this.slice(log)
+      await this.record(log)
     } catch (error) {
       this.parts.onError(error instanceof Error ? error : new Error(String(error)))
       if (!this.stopped) log.retry = setTimeout(() => this.retry(log), retryMs).unref()
@@ -206,10 +165,6 @@ export class FoldRunner {
       const output = log.fold.step(leaf)
       changes.push(...output.calls)
       log.pending.push(...output.findings)
-      // Before an erasure the fold had judged with what is erased now, and what it found is on the record: what another
-      // memory would find in the same leaves is no news.
-      if (leaf.index < log.refoldUntil && fromErasureEvent(leaf.event) !== undefined)
-        log.pending = []
     }
     log.next += leaves.length
     await this.parts.onCalls(log.logId, log.next, changes)
@@ -258,13 +213,9 @@ export class FoldRunner {
 
 interface LogFold {
   readonly logId: string
-  fold: Fold
+  readonly fold: Fold
   /** First leaf that is not folded. */
   next: number
-  /** Leaves below were judged before: in an earlier run, or before the fold began anew. */
-  refoldUntil: number
-  /** Set while nothing may be read or appended. */
-  held: { readonly done: Promise<void> } | undefined
   size: number
   waiting: CommittedLeaf[]
   waitingBytes: number

@@ -12,6 +12,7 @@ import type { PayloadStore } from '../../ledger/payload-store.ts'
 import { openPayload } from '../../ledger/payloads/sealed-payload.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import type { Signer } from '../../ledger/signer.ts'
+import type { LogAnchoring } from '../../schemas/api/anchors.ts'
 import { base64, hex, utf8 } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import type { SealedGroup } from '../../schemas/event/fields.ts'
@@ -34,6 +35,10 @@ export interface BundleParts {
   tree(logId: string): HashReader & { readonly size: number }
   /** Signs what is committed now. */
   publishCheckpoints(): Promise<void>
+  /** What anchors outside hold of a log. */
+  anchoring(logId: string): Pick<LogAnchoring, 'cosigned'>
+  /** Puts the newest checkpoint outside now; resolves when the anchors answered, or the time is over. */
+  settleAnchors(logId: string, timeoutMs: number): Promise<void>
 }
 
 export interface BundleRequest {
@@ -99,8 +104,8 @@ export async function writeEvidenceBundle(
   ])
   const exportLeaf = receipt.leaves[0]?.first ?? -1
   await parts.publishCheckpoints()
-  const size = (await parts.storage.checkpointSizes(logId)).at(-1) ?? 0
-  const checkpoint = await parts.storage.readCheckpoint(logId, size)
+  await parts.settleAnchors(logId, cosignatureWaitMs)
+  const { size, checkpoint } = await bestCheckpoint(parts, logId, exportLeaf)
   if (checkpoint === undefined || size <= exportLeaf) {
     throw new SealtrailError(
       'SIGNER_REFUSED',
@@ -142,6 +147,22 @@ export async function writeEvidenceBundle(
   await copyFile(new URL('verify.mjs', verifier), join(directory, 'verify.mjs'))
   await copyFile(new URL('VERIFY.md', verifier), join(directory, 'VERIFY.md'))
   return { files: [...names, 'manifest.json', 'verify.mjs', 'VERIFY.md'], rows, exportLeaf }
+}
+
+/** Witnesses that do not answer by then are left out: an export does not depend on them. */
+const cosignatureWaitMs = 5000
+
+/** The newest checkpoint that witnesses cosigned, where it covers the leaf; else the newest. */
+async function bestCheckpoint(
+  { storage, anchoring }: BundleParts,
+  logId: string,
+  leafIndex: number,
+): Promise<{ size: number; checkpoint: string | undefined }> {
+  const { cosigned } = anchoring(logId)
+  if (cosigned !== null && cosigned.size > leafIndex)
+    return { size: cosigned.size, checkpoint: cosigned.note }
+  const size = (await storage.checkpointSizes(logId)).at(-1) ?? 0
+  return { size, checkpoint: await storage.readCheckpoint(logId, size) }
 }
 
 /** One tlog-proof as an example that other programs verify as it is. */

@@ -1,12 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { LedgerReader } from '../../ledger/committed.ts'
+import type { CommittedLeaf } from '../../ledger/committed.ts'
 import type { CallChange } from '../../schemas/call.ts'
-import { Assembler } from '../fold/assembler.ts'
+import { eventFieldNames, fieldGroup } from '../../schemas/event/fields.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { callColumns, callRow } from './event-columns.ts'
+import { callColumns, callRow, columnOf, columnType } from './event-columns.ts'
 import { insertToken, names, rowsATurn, writerOf } from './leaf-batch.ts'
 import { encodeNativeBlock, type SparseRow } from './native-block.ts'
 import { insertUntilDone } from './repeated-insert.ts'
+import { searchText } from './search-text.ts'
 
 /**
  * Changes of the calls that the fold emitted while it read the leaves [from, until) of a log: all of them, so that the
@@ -21,6 +22,13 @@ export interface CallBatch {
 
 export const callColumnNames: readonly string[] = names(callColumns)
 
+/** A table of calls: the one that people read, which feeds the rollup, or the one that a rebuild fills, which does not. */
+export interface CallTable {
+  readonly name: string
+  readonly writer: string
+  readonly feedsRollup: boolean
+}
+
 /** Inserts the changes, all or none, once, however often it must be tried. Batches of a log must not overlap. */
 export async function insertCalls(
   client: ColumnarClient,
@@ -28,6 +36,11 @@ export async function insertCalls(
   batch: CallBatch,
   signal: AbortSignal,
   onFailure: (error: unknown) => void,
+  table: CallTable = {
+    name: 'calls',
+    writer: `calls-${writerOf(batch.logId)}`,
+    feedsRollup: true,
+  },
 ): Promise<void> {
   if (batch.changes.length === 0) return
   const { logId, from, until } = batch
@@ -38,7 +51,7 @@ export async function insertCalls(
   }
   const block = await encodeNativeBlock(callColumns, rows)
   const token = insertToken('calls', epoch, logId, from, until, block.bytes)
-  const writer = `calls-${writerOf(logId)}`
+  const { name, writer, feedsRollup } = table
   let tries = 0
   await insertUntilDone({
     client,
@@ -47,13 +60,13 @@ export async function insertCalls(
     onFailure,
     insert: async () => {
       tries++
-      await client.insertBlock('calls', block, { token, writer })
+      await client.insertBlock(name, block, { token, writer })
       // The try before may have reached the rollup, but not the table that feeds it, or the other way round.
-      if (tries > 1) await repairRollup(client, logId)
+      if (tries > 1 && feedsRollup) await repairRollup(client, logId)
     },
     isStored: async () => {
-      if (!(await holdsChangesUpTo(client, logId, until))) return false
-      await repairRollup(client, logId)
+      if (!(await holdsChangesUpTo(client, name, logId, until))) return false
+      if (feedsRollup) await repairRollup(client, logId)
       return true
     },
   })
@@ -61,11 +74,12 @@ export async function insertCalls(
 
 async function holdsChangesUpTo(
   client: ColumnarClient,
+  table: string,
   logId: string,
   until: number,
 ): Promise<boolean> {
   const [row] = await client.query<{ n: string }>(
-    'SELECT count() AS n FROM calls WHERE log_id = {log_id:String} AND fold_leaf_index = {last:UInt64}',
+    `SELECT count() AS n FROM ${table} WHERE log_id = {log_id:String} AND fold_leaf_index = {last:UInt64}`,
     { log_id: logId, last: until - 1 },
   )
   return Number(row?.n) > 0
@@ -81,30 +95,61 @@ export async function callsCursor(client: ColumnarClient, logId: string): Promis
   return row === undefined || Number(row.n) === 0 ? 0 : Number(row.last) + 1
 }
 
+const sealedFields = eventFieldNames.filter((field) => fieldGroup(field) !== 'clear')
+
+/** Texts in one statement: they travel in its address. */
+const maxTextChars = 32_768
+
 /**
- * Writes the calls of the leaves [from, until) anew, as the ledger gives them now. One observation is one call, so that
- * no state of the fold from before is needed.
+ * Takes the sealed columns out of every call that joined one of these leaves, physically, after a subject was erased
+ * or an event shredded. The calls stay, with their clear columns and the words of these.
+ *
+ * @param leaves as they can be opened now
  */
-export async function refillCalls(
+export async function eraseCalls(
   client: ColumnarClient,
-  reader: LedgerReader,
-  epoch: string,
-  range: { readonly logId: string; readonly from: number; readonly until: number },
-  signal: AbortSignal,
+  logId: string,
+  leaves: readonly CommittedLeaf[],
 ): Promise<void> {
-  const { logId, from, until } = range
-  await client.command(
-    `ALTER TABLE calls DELETE
-WHERE log_id = {log_id:String} AND leaf_index >= {from:UInt64} AND leaf_index < {until:UInt64}`,
-    { log_id: logId, from, until },
-  )
-  const assembler = new Assembler()
-  for await (const leaves of reader.read(logId, from, until)) {
-    const changes = leaves.flatMap((leaf) => assembler.observe(leaf))
-    const batch = { logId, from, until, changes }
-    await insertCalls(client, epoch, batch, signal, () => undefined)
+  let indexes: number[] = []
+  let texts: string[] = []
+  let chars = 0
+  for (const leaf of leaves) {
+    const text = searchText(leaf.event)
+    if (chars + text.length > maxTextChars && indexes.length > 0) {
+      await eraseCallsAt(client, logId, indexes, texts)
+      indexes = []
+      texts = []
+      chars = 0
+    }
+    indexes.push(leaf.index)
+    texts.push(text)
+    chars += text.length
   }
-  await repairRollup(client, logId)
+  if (indexes.length > 0) await eraseCallsAt(client, logId, indexes, texts)
+}
+
+async function eraseCallsAt(
+  client: ColumnarClient,
+  logId: string,
+  indexes: readonly number[],
+  texts: readonly string[],
+): Promise<void> {
+  const assignments = sealedFields.map((field) => {
+    const type = columnType(field)
+    const empty = type.startsWith('Nullable') ? 'NULL' : type.startsWith('Array') ? '[]' : "''"
+    return `${columnOf(field)} = ${empty}`
+  })
+  const sealed = sealedFields.map((field) => `'${field}'`).join(', ')
+  await client.command(
+    `ALTER TABLE calls UPDATE ${assignments.join(', ')},
+  present = arrayFilter(x -> x NOT IN (${sealed}), present),
+  argument_paths = [], argument_values = [],
+  search_text = transform(leaf_index, {indexes:Array(UInt64)}, {texts:Array(String)},
+    lowerUTF8(concat(gen_ai_tool_name, '\\n', mcp_server_name)))
+WHERE log_id = {log_id:String} AND hasAny(observation_indexes, {indexes:Array(UInt64)})`,
+    { log_id: logId, indexes: [...indexes], texts: [...texts] },
+  )
 }
 
 /**
@@ -121,14 +166,24 @@ export async function repairRollup(client: ColumnarClient, logId: string): Promi
   await client.command('ALTER TABLE calls_per_minute DELETE WHERE log_id = {log_id:String}', {
     log_id: logId,
   })
-  await client.command(
-    `INSERT INTO calls_per_minute
+  await fillRollup(client, logId, 'calls', 'calls_per_minute')
+  return true
+}
+
+/** Counts the calls of a log into an empty rollup. */
+export function fillRollup(
+  client: ColumnarClient,
+  logId: string,
+  calls: string,
+  rollup: string,
+): Promise<void> {
+  return client.command(
+    `INSERT INTO ${rollup}
 SELECT log_id, toStartOfMinute(toDateTime(time_occurred, 'UTC')) AS minute, event_class, mcp_server_name,
   gen_ai_tool_name, outcome_status, sum(sign) AS calls
-FROM calls WHERE log_id = {log_id:String}
+FROM ${calls} WHERE log_id = {log_id:String}
 GROUP BY log_id, minute, event_class, mcp_server_name, gen_ai_tool_name, outcome_status
 SETTINGS insert_deduplicate = 0`,
     { log_id: logId },
   )
-  return true
 }

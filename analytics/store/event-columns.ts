@@ -1,4 +1,5 @@
 import type { CommittedLeaf } from '../../ledger/committed.ts'
+import { systemLogId } from '../../ledger/log-id.ts'
 import type { Call } from '../../schemas/call.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import {
@@ -201,6 +202,16 @@ const derivedAt = rowFields.length
 const places: (ColumnValue | undefined)[] = new Array(rowFields.length).fill(undefined)
 
 /**
+ * What a table may hold of an event. The details of administration are hashes of passwords, secrets of second factors
+ * and the like: they stay in the ledger, sealed, and a table has only who did what to whom.
+ */
+function projectable(event: RecordedEvent): RecordedEvent {
+  if (event['log.id'] !== systemLogId || event['admin.details'] === undefined) return event
+  const { 'admin.details': _, ...rest } = event
+  return rest
+}
+
+/**
  * What the columns of an event hold, by their position in {@link eventColumns}, derived from nothing but the event. An
  * empty list of a derived column counts as absent: both are the same bytes.
  */
@@ -255,7 +266,7 @@ const eventRows = new WeakMap<RecordedEvent, SparseRow>()
 function eventRowOf(event: RecordedEvent): SparseRow {
   let row = eventRows.get(event)
   if (row === undefined) {
-    row = toEventRow(event)
+    row = toEventRow(projectable(event))
     eventRows.set(event, row)
   }
   return row

@@ -85,7 +85,16 @@ export function insertToken(
   return hex(sha256(utf8(JSON.stringify([table, epoch, logId, from, until, hex(sha256(rows))]))))
 }
 
+/** A table of observations: the one that people read, or the one that a rebuild fills. */
+export interface ObservationTable {
+  readonly name: string
+  /** Who inserts into it: {@link ColumnarClient.fence} ends nobody else. */
+  readonly writer: string
+}
+
 export interface InsertBatchOptions {
+  /** The table that people read when absent. */
+  readonly table?: ObservationTable
   readonly signal?: AbortSignal
   readonly onFailure?: (error: unknown) => void
   readonly giveUpAfterMs?: number
@@ -97,27 +106,30 @@ export async function insertBatch(
   batch: LeafBatch,
   options: InsertBatchOptions,
 ): Promise<void> {
-  const writer = writerOf(batch.logId)
+  const { name, writer } = options.table ?? {
+    name: 'observations',
+    writer: writerOf(batch.logId),
+  }
   await insertUntilDone({
     ...options,
     client,
     writer,
-    insert: () => client.insertBlock('observations', batch.block, { token: batch.token, writer }),
-    isStored: () => isStored(client, batch),
+    insert: () => client.insertBlock(name, batch.block, { token: batch.token, writer }),
+    isStored: () => isStored(client, name, batch),
   })
 }
 
 /** An insert is one part of the table: all of its rows are there, or none. Anything else is cleared away. */
-async function isStored(client: ColumnarClient, batch: LeafBatch): Promise<boolean> {
+async function isStored(client: ColumnarClient, table: string, batch: LeafBatch): Promise<boolean> {
   const { logId, fromIndex, untilIndex } = batch
   const [row] = await client.query<{ n: string }>(
-    `SELECT count() AS n FROM observations
+    `SELECT count() AS n FROM ${table}
 WHERE log_id = {log_id:String} AND leaf_index >= {from:UInt64} AND leaf_index < {until:UInt64}`,
     { log_id: logId, from: fromIndex, until: untilIndex },
   )
   const count = Number(row?.n)
   if (count === untilIndex - fromIndex) return true
-  if (count > 0) await deleteRange(client, logId, fromIndex, untilIndex)
+  if (count > 0) await deleteRange(client, logId, fromIndex, untilIndex, table)
   return false
 }
 
@@ -127,9 +139,10 @@ export function deleteRange(
   logId: string,
   from: number,
   until: number,
+  table = 'observations',
 ): Promise<void> {
   return client.command(
-    `ALTER TABLE observations DELETE
+    `ALTER TABLE ${table} DELETE
 WHERE log_id = {log_id:String} AND leaf_index >= {from:UInt64} AND leaf_index < {until:UInt64}`,
     { log_id: logId, from, until },
   )

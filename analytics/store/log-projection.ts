@@ -46,7 +46,14 @@ export class LogProjection {
   private queueBytes = 0
   private wake: () => void = () => undefined
   private readonly pace: InsertPace
+  /** Last one that changes rows of this log: one at a time. */
+  private turn: Promise<unknown> = Promise.resolve()
   private readonly running: Promise<void>
+  private markBegun: () => void = () => undefined
+  /** Resolves when it is known how far the table reaches, or this is closed. */
+  readonly begun = new Promise<void>((resolve) => {
+    this.markBegun = resolve
+  })
 
   constructor(logId: string, parts: LogProjectionParts) {
     this.logId = logId
@@ -88,8 +95,16 @@ export class LogProjection {
     })
   }
 
+  /** Runs work while nothing else changes rows of this log; what is committed meanwhile waits. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.turn.then(work)
+    this.turn = done.catch(() => undefined)
+    return done
+  }
+
   async close(): Promise<void> {
     this.closing.abort()
+    this.markBegun()
     this.wake()
     await this.running
     this.forget(this.queue.length)
@@ -119,9 +134,12 @@ export class LogProjection {
   private async begin(): Promise<void> {
     const { client, reader, epoch } = this.parts
     await client.fence(writerOf(this.logId))
-    const cursor = await repairPrefix(client, reader, this.logId, epoch, this.closing.signal)
+    const cursor = await this.exclusive(() =>
+      repairPrefix(client, reader, this.logId, epoch, this.closing.signal),
+    )
     this.target = Math.max(this.target, await reader.size(this.logId))
     this.advance(cursor)
+    this.markBegun()
   }
 
   private async follow(): Promise<void> {
@@ -161,8 +179,10 @@ export class LogProjection {
         { err: error, logId: this.logId },
         'an insert into the columnar store is repeated',
       )
-    await this.pace.measure(() => insertBatch(client, batch, { signal, onFailure }))
-    this.advance(batch.untilIndex)
+    await this.exclusive(async () => {
+      await this.pace.measure(() => insertBatch(client, batch, { signal, onFailure }))
+      this.advance(batch.untilIndex)
+    })
     return batch.untilIndex - batch.fromIndex
   }
 

@@ -1,17 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
+import type { CommittedLeaf, CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import {
   type CallBatch,
   callsCursor,
+  eraseCalls,
   insertCalls,
-  refillCalls,
   repairRollup,
 } from './call-projection.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { eraseRows } from './erase-rows.ts'
-import { deleteRange } from './leaf-batch.ts'
+import { deleteRange, encodeBatch, insertBatch } from './leaf-batch.ts'
 import { fillRange } from './leaf-range.ts'
 import { LogProjection } from './log-projection.ts'
 
@@ -48,10 +47,26 @@ export interface Projector {
   refill(logId: string, from: number, until: number): Promise<void>
   /** After an erasure or a shredding: rows of these leaves, and calls that joined them, lose what cannot be opened. */
   erase(logId: string, leafIndexes: readonly number[]): Promise<void>
+  /**
+   * Runs work while nothing changes rows of this log, neither observations nor calls; what is committed meanwhile
+   * waits. What the tables hold is told, so that other rows of the same leaves can take their place.
+   */
+  exclusive<T>(logId: string, work: (held: HeldRows) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
+/** What the tables hold of a log while nothing changes them. */
+export interface HeldRows {
+  /** Observations of leaves [0, n). */
+  readonly indexed: number
+  /** Call changes of leaves [0, n). */
+  readonly callsUntil: number
+  /** How often rows were replaced since the start, by an erasure or a refill. */
+  readonly replaced: number
+}
+
 const defaultQueueLimitBytes = 128 * 1024 * 1024
+const eraseChunk = 1000
 
 export function openProjector(options: ProjectorOptions): Projector {
   return new LedgerProjector(options)
@@ -65,6 +80,7 @@ class LedgerProjector implements Projector {
   /** Last batch of calls of each log: one at a time. */
   private readonly calls = new Map<string, Promise<void>>()
   private readonly callsUntil = new Map<string, number>()
+  private readonly replaced = new Map<string, number>()
   private readonly closing = new AbortController()
 
   constructor(options: ProjectorOptions) {
@@ -115,7 +131,41 @@ class LedgerProjector implements Projector {
     return this.callsUntil.get(logId) ?? 0
   }
 
-  async refill(logId: string, from: number, until: number): Promise<void> {
+  async exclusive<T>(logId: string, work: (held: HeldRows) => Promise<T>): Promise<T> {
+    const log = this.log(logId)
+    await log.begun
+    return log.exclusive(() => {
+      const before = (this.calls.get(logId) ?? Promise.resolve()).catch(() => undefined)
+      const done = before.then(() => {
+        this.closing.signal.throwIfAborted()
+        return work({
+          indexed: this.indexed(logId),
+          callsUntil: this.callsProjected(logId),
+          replaced: this.replaced.get(logId) ?? 0,
+        })
+      })
+      const ended = () => undefined
+      this.calls.set(logId, done.then(ended, ended))
+      return done
+    })
+  }
+
+  private replaceRows(logId: string, work: () => Promise<void>): Promise<void> {
+    return this.exclusive(logId, async ({ replaced }) => {
+      this.replaced.set(logId, replaced + 1)
+      await work()
+    })
+  }
+
+  refill(logId: string, from: number, until: number): Promise<void> {
+    return this.replaceRows(logId, () => this.refillNow(logId, from, until))
+  }
+
+  erase(logId: string, leafIndexes: readonly number[]): Promise<void> {
+    return this.replaceRows(logId, () => this.eraseNow(logId, leafIndexes))
+  }
+
+  private async refillNow(logId: string, from: number, until: number): Promise<void> {
     this.demandIndexed(logId, until)
     const { client, reader } = this.options
     await deleteRange(client, logId, from, until)
@@ -130,23 +180,26 @@ class LedgerProjector implements Projector {
     })
   }
 
-  async erase(logId: string, leafIndexes: readonly number[]): Promise<void> {
+  private async eraseNow(logId: string, leafIndexes: readonly number[]): Promise<void> {
     const { client, reader } = this.options
-    const sorted = [...leafIndexes].sort((a, b) => a - b)
-    this.demandIndexed(logId, (sorted.at(-1) ?? -1) + 1)
-    const signal = this.closing.signal
-    await eraseRows({
-      client,
-      reader,
-      logId,
-      leafIndexes: sorted,
-      callsUntil: this.callsProjected(logId),
-      refill: (table, from, until) =>
-        table === 'observations'
-          ? this.refill(logId, from, until)
-          : refillCalls(client, reader, randomUUID(), { logId, from, until }, signal),
-      signal,
-    })
+    for (let at = 0; at < leafIndexes.length; at += eraseChunk) {
+      const chunk = leafIndexes.slice(at, at + eraseChunk)
+      this.demandIndexed(logId, Math.max(...chunk) + 1)
+      await client.command(
+        'ALTER TABLE observations DELETE WHERE log_id = {log_id:String} AND leaf_index IN {indexes:Array(UInt64)}',
+        { log_id: logId, indexes: chunk },
+      )
+      const epoch = randomUUID()
+      const leaves: CommittedLeaf[] = []
+      for (const index of chunk) {
+        const leaf = await reader.readOne(logId, index)
+        if (leaf === undefined) continue
+        leaves.push(leaf)
+        const batch = await encodeBatch(epoch, logId, [leaf])
+        if (batch !== undefined) await insertBatch(client, batch, { signal: this.closing.signal })
+      }
+      await eraseCalls(client, logId, leaves)
+    }
   }
 
   async close(): Promise<void> {

@@ -1,13 +1,15 @@
 import { createHmac } from 'node:crypto'
+import { z } from 'zod'
 import type { LogAnchors } from '../../ledger/anchor.ts'
 import type { CommitObserver, CommittedLeaf } from '../../ledger/committed.ts'
 import type { Keyring } from '../../ledger/keyring.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
 import type { LedgerStorage } from '../../ledger/ledger-storage.ts'
 import type { PayloadStore } from '../../ledger/payload-store.ts'
-import type { BusPosition, Segment } from '../../ledger/segment.ts'
+import type { BusPosition, Segment, SegmentHeader } from '../../ledger/segment.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import type { Signer } from '../../ledger/signer.ts'
+import type { SavedTree } from '../../ledger/tree/saved-tree.ts'
 import { equal } from '../../schemas/bytes.ts'
 import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
 import type { EventFields, ObservedEvent, RecordedEvent } from '../../schemas/event/event.ts'
@@ -20,6 +22,7 @@ import { hashBytes } from '../../schemas/tlog/digest.ts'
 import {
   consistencyProof,
   type HashReader,
+  type HashTree,
   leafHash,
   MemoryHashTree,
   rootOf,
@@ -41,6 +44,11 @@ import { uuidV7Generator } from './uuid-v7.ts'
 
 export interface SequencerParts {
   readonly storage: LedgerStorage
+  /**
+   * Where the tree of a log is kept over restarts, a cache: what it says is compared with the ledger. Absent: it is built
+   * from the leaves at each start, in memory.
+   */
+  readonly openTree?: ((logId: string) => Promise<SavedTree>) | undefined
   readonly payloads: PayloadStore
   readonly keyring: Keyring
   readonly signer: Signer
@@ -59,6 +67,8 @@ export interface SequencerParts {
   readonly refusal?: () => SealtrailError | undefined
 }
 
+/** Leaves after which a tree that outlives the process is saved: so many are hashed again after a crash, at most. */
+const saveEveryLeaves = 65_536
 const maxSegmentLeaves = 2048
 const maxSegmentBytes = 8 * 1024 * 1024
 /** The others are said with the next tick. */
@@ -92,9 +102,24 @@ export interface SourceMark {
   readonly seq: number
 }
 
+/** What is remembered of a log beside its tree, and stands in no header of a segment. */
+const SavedMemory = z.strictObject({
+  lastRecordedMs: z.number(),
+  recordedDays: z.array(z.string()).max(2),
+  traffic: z.boolean(),
+  streams: z.array(
+    z.strictObject({ sourceId: z.string(), epoch: z.string(), lastHeardMs: z.number() }),
+  ),
+})
+
 interface LogState {
   readonly logId: string
-  readonly tree: MemoryHashTree
+  readonly tree: HashTree
+  /** The tree again, where it outlives the process. */
+  readonly savedTree: SavedTree | undefined
+  /** Leaves that the saved tree held when it was saved last. */
+  savedSize: number
+  saving: Promise<void>
   frontier: TreeFrontier
   readonly dedup: DedupState
   readonly positions: Map<string, BusPosition>
@@ -312,7 +337,11 @@ export class Sequencer implements LedgerAppender {
     if (this.broken === undefined) await this.publishCheckpoints()
     this.broken ??= new SealtrailError('LEDGER_UNAVAILABLE', 'the sequencer is stopped')
     // What came while the last checkpoints were signed is finished or refused: nobody waits for ever.
-    for (const log of this.open.values()) await log.running
+    for (const log of this.open.values()) {
+      await log.running
+      await this.save(log)
+      await log.savedTree?.close()
+    }
   }
 
   private async submit(
@@ -453,6 +482,7 @@ export class Sequencer implements LedgerAppender {
       }
     }
     for (const position of positions) log.positions.set(partitionOf(position), position)
+    if (log.tree.size - log.savedSize >= saveEveryLeaves) void this.save(log)
     for (const { work, first, count, duplicates } of outcomes) {
       const receipt: Receipt = {
         log: log.logId,
@@ -692,12 +722,33 @@ export class Sequencer implements LedgerAppender {
     return isTraffic(clear)
   }
 
-  /** Rebuilds tree, dedup state and positions from the segments, checking every root on the way. */
+  /**
+   * Rebuilds tree, dedup state and positions from the segments, checking every root on the way. Of what a saved tree
+   * covers only the headers are read, and the root there is compared with the one that the ledger states.
+   */
   private async load(logId: string): Promise<LogState> {
-    const log: LogState = {
+    const savedTree = await this.parts.openTree?.(logId)
+    try {
+      const log =
+        (await this.restored(logId, savedTree)) ??
+        this.newLog(logId, savedTree ?? new MemoryHashTree(sha256), savedTree)
+      await this.loadFrom(log, log.tree.size)
+      this.open.set(logId, log)
+      return log
+    } catch (error) {
+      await savedTree?.close()
+      throw error
+    }
+  }
+
+  private newLog(logId: string, tree: HashTree, savedTree: SavedTree | undefined): LogState {
+    return {
       logId,
-      tree: new MemoryHashTree(sha256),
-      frontier: new TreeFrontier(sha256),
+      tree,
+      savedTree,
+      savedSize: 0,
+      saving: Promise.resolve(),
+      frontier: TreeFrontier.of(sha256, tree),
       dedup: new DedupState(),
       positions: new Map(),
       tokenKey: undefined,
@@ -711,7 +762,37 @@ export class Sequencer implements LedgerAppender {
       traffic: false,
       liveness: new SourceLiveness(),
     }
-    for await (const segment of this.parts.storage.readSegments(logId, 0)) {
+  }
+
+  /** The state as it was saved; undefined, and the tree empty, when the ledger does not continue it. */
+  private async restored(
+    logId: string,
+    tree: SavedTree | undefined,
+  ): Promise<LogState | undefined> {
+    if (tree?.saved === undefined) return undefined
+    const memory = SavedMemory.safeParse(tree.saved.beside)
+    if (memory.success && tree.size > 0) {
+      const log = this.newLog(logId, tree, tree)
+      const root = log.frontier.root()
+      for await (const header of this.parts.storage.readHeaders(logId)) {
+        if (header.nextIndex > tree.size) break
+        applyHeader(log, header)
+        if (header.nextIndex < tree.size || !equal(header.rootAfter, root)) continue
+        log.savedSize = tree.size
+        log.lastRecordedMs = memory.data.lastRecordedMs
+        log.recordedDays = memory.data.recordedDays
+        log.traffic = memory.data.traffic
+        log.liveness.restore(memory.data.streams)
+        return log
+      }
+    }
+    tree.clear()
+    return undefined
+  }
+
+  private async loadFrom(log: LogState, from: number): Promise<void> {
+    const { logId } = log
+    for await (const segment of this.parts.storage.readSegments(logId, from)) {
       for (const leaf of segment.leaves) {
         const hash = leafHash(sha256, leaf)
         log.tree.append(hash)
@@ -729,8 +810,7 @@ export class Sequencer implements LedgerAppender {
           { hint: 'Run sealtrail verify; nothing is appended to a damaged log.' },
         )
       }
-      log.dedup.apply(segment.dedup)
-      for (const position of segment.positions) log.positions.set(partitionOf(position), position)
+      applyHeader(log, segment)
       const last = segment.leaves.at(-1)
       if (last !== undefined) recordedAt(log, recordedMsOf(last))
     }
@@ -740,8 +820,23 @@ export class Sequencer implements LedgerAppender {
     await this.checkContinues(log)
     await this.parts.anchors?.check({ logId, tree: log.tree })
     await this.parts.payloads.sweep(logId, log.tree.size)
-    this.open.set(logId, log)
-    return log
+  }
+
+  /** Not waited for: what a tree lacks that was not saved is built again at the next start. */
+  private save(log: LogState): Promise<void> {
+    const { savedTree, tree } = log
+    if (savedTree === undefined || tree.size === log.savedSize) return log.saving
+    log.savedSize = tree.size
+    const memory: z.infer<typeof SavedMemory> = {
+      lastRecordedMs: log.lastRecordedMs,
+      recordedDays: [...log.recordedDays],
+      traffic: log.traffic,
+      streams: log.liveness.streams(),
+    }
+    log.saving = log.saving
+      .then(() => savedTree.save(memory))
+      .catch((error: unknown) => this.parts.onError(asError(error), log.logId))
+    return log.saving
   }
 }
 
@@ -791,6 +886,11 @@ function dayOf(ms: number): string {
 
 function withNote(event: ObservedEvent, note: string): ObservedEvent {
   return { ...event, 'record.notes': [...(event['record.notes'] ?? []), note].slice(-32) }
+}
+
+function applyHeader(log: LogState, { dedup, positions }: SegmentHeader): void {
+  log.dedup.apply(dedup)
+  for (const position of positions) log.positions.set(partitionOf(position), position)
 }
 
 function recordedAt(log: LogState, ms: number): void {

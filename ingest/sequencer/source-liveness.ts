@@ -31,6 +31,16 @@ export class SourceLiveness {
     } else if (signal === 'close' || signal === 'silence') this.open.delete(sourceId, epoch)
   }
 
+  /** Every open stream. */
+  streams(): SilentStream[] {
+    return [...this.open.all()]
+  }
+
+  /** Takes over what {@link streams} gave. */
+  restore(streams: readonly SilentStream[]): void {
+    for (const stream of streams) this.open.set(stream.sourceId, stream.epoch, stream)
+  }
+
   /** Streams that are overdue at a time, in the order in which they were last heard within each source. */
   silentAt(nowMs: number): SilentStream[] {
     return [...this.open.all()].filter(({ lastHeardMs }) => nowMs - lastHeardMs > silentAfterMs)

@@ -7,9 +7,9 @@ import { readCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { type DurableFiles, makeDirectory, nodeFiles } from '../durable-file.ts'
 import type { LedgerStorage } from '../ledger-storage.ts'
 import { checkLogId } from '../log-id.ts'
-import type { Segment } from '../segment.ts'
+import type { Segment, SegmentHeader } from '../segment.ts'
 import { FrameLog, type FramePlace } from './frame-log.ts'
-import { compressSegment, decodeSegment, decodeSegmentHeader } from './segment-codec.ts'
+import { compressSegment, decodeSegmentHeader, unpackSegment } from './segment-codec.ts'
 
 export interface FileStorageOptions {
   readonly files?: DurableFiles
@@ -19,6 +19,9 @@ export interface FileStorageOptions {
   /** Told of a torn last frame, which was never acknowledged. It is cut, unless `readOnly`. */
   readonly onTear?: (message: string) => void
 }
+
+/** Segments that are read before a reader asks for them, once he came back for a second one. */
+const segmentsAhead = 4
 
 interface StoredLog {
   readonly segments: FrameLog
@@ -140,8 +143,27 @@ class FileStorage implements LedgerStorage {
     const log = await this.known(logId)
     if (log === undefined || fromIndex >= log.size) return
     const until = log.places.length
-    for (let at = Math.max(0, segmentHolding(log.fromIndexes, fromIndex)); at < until; at++) {
-      yield await this.segmentAt(logId, log, at)
+    let next = Math.max(0, segmentHolding(log.fromIndexes, fromIndex))
+    const ahead: Promise<Segment>[] = []
+    // Whoever wants one segment reads one; whoever comes back for more finds some that were read meanwhile.
+    for (let window = 1; next < until || ahead.length > 0; window = segmentsAhead) {
+      while (next < until && ahead.length < window) {
+        const segment = this.segmentAt(logId, log, next++)
+        // Its error is that of the one who reaches it.
+        segment.catch(() => undefined)
+        ahead.push(segment)
+      }
+      const segment = await ahead.shift()
+      if (segment !== undefined) yield segment
+    }
+  }
+
+  async *readHeaders(logId: string): AsyncIterable<SegmentHeader> {
+    const log = await this.known(logId)
+    if (log === undefined) return
+    const until = log.places.length
+    for (let at = 0; at < until; at++) {
+      yield await this.at(logId, log, at, decodeSegmentHeader)
     }
   }
 
@@ -204,14 +226,23 @@ class FileStorage implements LedgerStorage {
     return this.logs.get(logId)
   }
 
-  private async segmentAt(logId: string, log: StoredLog, at: number): Promise<Segment> {
+  private segmentAt(logId: string, log: StoredLog, at: number): Promise<Segment> {
+    return this.at(logId, log, at, unpackSegment)
+  }
+
+  private async at<Part extends SegmentHeader>(
+    logId: string,
+    log: StoredLog,
+    at: number,
+    decode: (content: Uint8Array) => Part | Promise<Part>,
+  ): Promise<Part> {
     const place = log.places[at]
-    if (place === undefined) throw corrupt(logId, log.fromIndexes[at] ?? -1, 'is missing')
+    const fromIndex = log.fromIndexes[at] ?? -1
+    if (place === undefined) throw corrupt(logId, fromIndex, 'is missing')
     const content = await log.segments.read(place)
-    const segment = decodedAt(logId, log.fromIndexes[at] ?? -1, () => decodeSegment(content))
-    if (segment.fromIndex !== log.fromIndexes[at])
-      throw corrupt(logId, segment.fromIndex, 'is misplaced')
-    return segment
+    const part = await decodedAt(logId, fromIndex, () => decode(content))
+    if (part.fromIndex !== fromIndex) throw corrupt(logId, part.fromIndex, 'is misplaced')
+    return part
   }
 
   private async load(logId: string): Promise<StoredLog> {
@@ -263,7 +294,7 @@ class FileStorage implements LedgerStorage {
         },
       },
       (place, content) => {
-        const segment = decodedAt(logId, size, () => decodeSegmentHeader(content))
+        const segment = headerAt(logId, size, content)
         if (segment.fromIndex !== size)
           throw corrupt(logId, segment.fromIndex, `does not follow ${size}`)
         fromIndexes.push(segment.fromIndex)
@@ -290,16 +321,32 @@ class FileStorage implements LedgerStorage {
 }
 
 /** Names the segment that does not decode, although its checksum is right. */
-function decodedAt<T>(logId: string, fromIndex: number, decode: () => T): T {
+async function decodedAt<T>(
+  logId: string,
+  fromIndex: number,
+  decode: () => T | Promise<T>,
+): Promise<T> {
   try {
-    return decode()
+    return await decode()
   } catch (cause) {
-    throw new SealtrailError(
-      'LEDGER_CORRUPT',
-      `log ${logId}: segment ${fromIndex} cannot be decoded`,
-      { cause },
-    )
+    throw undecodable(logId, fromIndex, cause)
   }
+}
+
+function headerAt(logId: string, fromIndex: number, content: Uint8Array): SegmentHeader {
+  try {
+    return decodeSegmentHeader(content)
+  } catch (cause) {
+    throw undecodable(logId, fromIndex, cause)
+  }
+}
+
+function undecodable(logId: string, fromIndex: number, cause: unknown): SealtrailError {
+  return new SealtrailError(
+    'LEDGER_CORRUPT',
+    `log ${logId}: segment ${fromIndex} cannot be decoded`,
+    { cause },
+  )
 }
 
 /** Position of the segment that holds a leaf index, by binary search; -1 in an empty log. */

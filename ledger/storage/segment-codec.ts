@@ -1,11 +1,17 @@
 import { promisify } from 'node:util'
-import { type BrotliOptions, brotliCompress, brotliDecompressSync, constants } from 'node:zlib'
+import {
+  type BrotliOptions,
+  brotliCompress,
+  brotliDecompress,
+  brotliDecompressSync,
+  constants,
+} from 'node:zlib'
 import { z } from 'zod'
 import { concat, equal, fromHex, fromUtf8Strict, hex, utf8 } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { decodeEntryBundle, encodeEntryBundle } from '../../schemas/tlog/tiles.ts'
-import type { DedupRecord, Segment } from '../segment.ts'
+import type { DedupRecord, Segment, SegmentHeader } from '../segment.ts'
 
 /**
  * Segment formats:
@@ -29,6 +35,7 @@ const compressAboveBytes = 4096
 /** What a decoder accepts: more than the largest segment that a sequencer commits, and than a frame holds. */
 const maxEntriesBytes = 64 * 1024 * 1024
 const brotli = promisify<Uint8Array, BrotliOptions, Buffer>(brotliCompress)
+const unbrotli = promisify<Uint8Array, BrotliOptions, Buffer>(brotliDecompress)
 const brotliOptions: BrotliOptions = {
   params: {
     // Leaves of 1.2 KB become 250 bytes in 5 microseconds; better levels cost far more than they gain.
@@ -114,9 +121,6 @@ function encodeMark({ gaps, ...mark }: NonNullable<DedupRecord['mark']>) {
   }
 }
 
-/** A segment without its leaves. */
-export type SegmentHeader = Omit<Segment, 'leaves'>
-
 /** @throws SealtrailError `LEDGER_CORRUPT` */
 export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader {
   return decoding(() => readHeader(bytes).header)
@@ -128,6 +132,20 @@ export function decodeSegment(bytes: Uint8Array): Segment {
     const { header, headerEnd, entriesBytes } = readHeader(bytes)
     const stored = bytes.subarray(headerEnd)
     const entries = entriesBytes === undefined ? stored : unpack(stored, entriesBytes)
+    return { ...header, leaves: decodeEntryBundle(entries, header.nextIndex - header.fromIndex) }
+  })
+}
+
+/** Same; what is compressed is unpacked on another thread. @throws SealtrailError `LEDGER_CORRUPT` */
+export async function unpackSegment(bytes: Uint8Array): Promise<Segment> {
+  const { header, headerEnd, entriesBytes } = decoding(() => readHeader(bytes))
+  if (entriesBytes === undefined) return decodeSegment(bytes)
+  const options = { maxOutputLength: Math.max(1, entriesBytes) }
+  const entries = await unbrotli(bytes.subarray(headerEnd), options).catch((cause: unknown) => {
+    throw new SealtrailError('LEDGER_CORRUPT', 'a segment cannot be decoded', { cause })
+  })
+  return decoding(() => {
+    checkLength(entries, entriesBytes)
     return { ...header, leaves: decodeEntryBundle(entries, header.nextIndex - header.fromIndex) }
   })
 }
@@ -166,6 +184,10 @@ function readHeader(bytes: Uint8Array): {
 
 function unpack(stored: Uint8Array, entriesBytes: number): Uint8Array {
   const entries = brotliDecompressSync(stored, { maxOutputLength: Math.max(1, entriesBytes) })
-  if (entries.length !== entriesBytes) throw new RangeError('the entries have another length')
+  checkLength(entries, entriesBytes)
   return entries
+}
+
+function checkLength(entries: Uint8Array, entriesBytes: number): void {
+  if (entries.length !== entriesBytes) throw new RangeError('the entries have another length')
 }

@@ -1,6 +1,4 @@
 import { z } from 'zod'
-
-import { ErasureGround, erasureActions } from '../erasure.ts'
 import { LogAnchoring } from './anchors.ts'
 
 export const LogIntegrity = z.strictObject({
@@ -33,6 +31,35 @@ export const LogIntegrity = z.strictObject({
 })
 export type LogIntegrity = z.infer<typeof LogIntegrity>
 
+/** How far a rebuild of the columnar store is, in leaves of the log that it is at. */
+export const RebuildState = z.strictObject({
+  logId: z.string(),
+  done: z.int().nonnegative(),
+  total: z.int().nonnegative(),
+})
+export type RebuildState = z.infer<typeof RebuildState>
+
+const RebuildResult = z.strictObject({
+  kind: z.literal('result'),
+  logs: z.array(
+    z.strictObject({
+      logId: z.string(),
+      rows: z.int().nonnegative(),
+      /** What differs from the ledger afterwards; null where nothing does. */
+      firstDifference: z.string().nullable(),
+    }),
+  ),
+})
+export type RebuildResult = z.infer<typeof RebuildResult>
+
+/** `POST /control/rebuild`: NDJSON, progress lines, then one line with the result or why there is none. */
+export const RebuildProgress = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('progress'), ...RebuildState.shape }),
+  RebuildResult,
+  z.strictObject({ kind: z.literal('failed'), code: z.string(), message: z.string() }),
+])
+export type RebuildProgress = z.infer<typeof RebuildProgress>
+
 /** `GET /api/v1/integrity`. */
 export const IntegrityReply = z.strictObject({
   logs: z.array(LogIntegrity),
@@ -41,6 +68,8 @@ export const IntegrityReply = z.strictObject({
   /** What this deployment cannot detect, in sentences. */
   notDetected: z.array(z.string()),
   columnar: z.enum(['ready', 'restarting']),
+  /** The rebuild that runs; null when none does. */
+  rebuild: RebuildState.nullable(),
   bus: z.strictObject({ kind: z.string(), lag: z.int().nonnegative() }),
   version: z.string(),
 })
@@ -58,19 +87,6 @@ export const VerifyProgress = z.discriminatedUnion('kind', [
     treeSize: z.int(),
     checkpoints: z.int(),
     payloads: z.int(),
-    /** Payloads that are closed for good, and those of them of which no leaf says so. */
-    erased: z.int(),
-    erasedUnsaid: z.int(),
-    /** What the log says of erasures. */
-    erasures: z.array(
-      z.strictObject({
-        leafIndex: z.int(),
-        recordedAt: z.string(),
-        action: z.enum(erasureActions),
-        ground: ErasureGround,
-        events: z.int(),
-      }),
-    ),
     rows: z.int().nullable(),
     /** First thing that is wrong, named; null when ok. */
     firstProblem: z.string().nullable(),

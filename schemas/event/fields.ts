@@ -412,7 +412,7 @@ export const eventFields = {
   ),
   'arguments.hash': field(
     'keyword',
-    'arguments',
+    'clear',
     hex64,
     'HMAC-SHA-256 of the RFC 8785 form of the arguments under the token key of the log.',
     'sealtrail',
@@ -452,7 +452,7 @@ export const eventFields = {
   ),
   'result.hash': field(
     'keyword',
-    'result',
+    'clear',
     hex64,
     'HMAC-SHA-256 of the RFC 8785 form of the result under the token key of the log.',
     'sealtrail',

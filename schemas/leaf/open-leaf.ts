@@ -1,7 +1,7 @@
-import { equal, fromHex, fromUtf8Strict } from '../bytes.ts'
+import { fromUtf8Strict, hex } from '../bytes.ts'
 import { SealtrailError } from '../errors.ts'
 import type { EventFields, RecordedEvent } from '../event/event.ts'
-import { fieldGroup, isEventField, type SealedGroup, sealedGroups } from '../event/fields.ts'
+import { groupOf, isEventField, type SealedGroup, sealedGroups } from '../event/fields.ts'
 import { isValidField } from '../event/valid-field.ts'
 import type { Digest } from '../tlog/digest.ts'
 import { commitment, leafVersion, type Opening } from './leaf.ts'
@@ -28,11 +28,10 @@ export function parseLeaf(bytes: Uint8Array): ParsedLeaf {
     'leaf.commitments': commitments,
     'leaf.payload_sha256': sha256,
     'leaf.payload_bytes': sizeBytes,
-    ...clear
   } = object
   if (version !== leafVersion) throw corrupt(`leaf version ${JSON.stringify(version)} is not known`)
   return {
-    clear: checkFields(clear, 'leaf'),
+    clear: checkFields(clearOf(object), 'leaf'),
     commitments: readCommitments(commitments),
     payload:
       typeof sha256 === 'string' && typeof sizeBytes === 'number'
@@ -41,10 +40,25 @@ export function parseLeaf(bytes: Uint8Array): ParsedLeaf {
   }
 }
 
+const ownKeys: ReadonlySet<string> = new Set([
+  'leaf.v',
+  'leaf.commitments',
+  'leaf.payload_sha256',
+  'leaf.payload_bytes',
+])
+
+/** What the leaf says of the event: `__proto__` stays what it is, a key that no field has. */
+function clearOf(object: Record<string, unknown>): Record<string, unknown> {
+  if (Object.hasOwn(object, '__proto__')) throw corrupt('unknown field __proto__ in leaf')
+  const clear: Record<string, unknown> = {}
+  for (const key of Object.keys(object)) if (!ownKeys.has(key)) clear[key] = object[key]
+  return clear
+}
+
 /** True when the opening is the one that the leaf commits to. */
 export function verifyOpening(digest: Digest, leaf: ParsedLeaf, opening: Opening): boolean {
   const committed = leaf.commitments[opening.group]
-  return committed !== undefined && equal(commitment(digest, opening), fromHex(committed))
+  return committed !== undefined && hex(commitment(digest, opening)) === committed
 }
 
 /**
@@ -55,12 +69,15 @@ export function verifyOpening(digest: Digest, leaf: ParsedLeaf, opening: Opening
 export function openLeaf(leaf: ParsedLeaf, openings: readonly Opening[]): RecordedEvent {
   const event: Record<string, unknown> = { ...leaf.clear }
   for (const opening of openings) {
-    const values = checkFields(parseObject(opening.plaintext, opening.group), opening.group)
-    for (const [key, value] of Object.entries(values)) {
+    const values: Record<string, unknown> = checkFields(
+      parseObject(opening.plaintext, opening.group),
+      opening.group,
+    )
+    for (const key of Object.keys(values)) {
       if (Object.hasOwn(event, key)) throw corrupt(`field ${key} stands twice`)
       if (!mayHold(opening.group, key))
         throw corrupt(`field ${key} stands in group ${opening.group}`)
-      event[key] = value
+      event[key] = values[key]
     }
   }
   return asRecordedEvent(event)
@@ -68,8 +85,7 @@ export function openLeaf(leaf: ParsedLeaf, openings: readonly Opening[]): Record
 
 /** `text` may hold clear lists that did not fit into the leaf; every other group holds its own fields only. */
 function mayHold(group: SealedGroup, key: string): boolean {
-  if (!isEventField(key)) return false
-  const home = fieldGroup(key)
+  const home = groupOf(key)
   return home === group || (group === 'text' && home === 'clear')
 }
 
@@ -94,14 +110,15 @@ function checkFields(values: Record<string, unknown>, where: string): EventField
   return values as EventFields
 }
 
+const groupNames: ReadonlySet<string> = new Set(sealedGroups)
+
 function readCommitments(value: unknown): Partial<Record<SealedGroup, string>> {
   const result: Partial<Record<SealedGroup, string>> = {}
   if (value === undefined) return result
   if (typeof value !== 'object' || value === null)
     throw corrupt('leaf.commitments is not an object')
-  const groups: ReadonlySet<string> = new Set(sealedGroups)
   for (const [group, hash] of Object.entries(value)) {
-    if (!groups.has(group) || typeof hash !== 'string' || !/^[0-9a-f]{64}$/.test(hash)) {
+    if (!groupNames.has(group) || typeof hash !== 'string' || !/^[0-9a-f]{64}$/.test(hash)) {
       throw corrupt(`commitment of ${group} is not valid`)
     }
   }

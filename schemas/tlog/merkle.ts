@@ -11,6 +11,12 @@ export interface HashReader {
   hash(level: number, index: number): Uint8Array
 }
 
+/** A tree that grows. */
+export interface HashTree extends HashReader {
+  readonly size: number
+  append(hash: Uint8Array): void
+}
+
 /** Written anew for each hash: allocating the input would cost as much as hashing it. */
 const leafInput = new Uint8Array(1 + 65_535)
 const nodeInput = new Uint8Array(1 + 2 * hashBytes)
@@ -276,6 +282,15 @@ export class TreeFrontier {
     this.digest = digest
   }
 
+  /** The right edge of a whole tree. */
+  static of(digest: Digest, tree: HashTree): TreeFrontier {
+    const frontier = new TreeFrontier(digest)
+    for (const { level, index } of subtreesOf(0, tree.size)) {
+      frontier.appendSubtree(level, tree.hash(level, index).slice())
+    }
+    return frontier
+  }
+
   get size(): number {
     return this.leaves
   }
@@ -319,7 +334,7 @@ export class TreeFrontier {
 const chunkHashes = 1 << 12
 
 /** A whole tree in memory, 64 bytes a leaf: all complete subtrees of all levels, in chunks that never move. */
-export class MemoryHashTree implements HashReader {
+export class MemoryHashTree implements HashTree {
   private readonly digest: Digest
   private readonly levels: { chunks: Uint8Array[]; count: number }[] = []
 

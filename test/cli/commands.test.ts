@@ -29,9 +29,6 @@ describe('help', () => {
     'export',
     'rebuild',
     'master-key rotate',
-    'erase',
-    'shred',
-    'erasures',
     'vkey',
     'demo',
   ]

@@ -69,6 +69,14 @@ describe('verify through a running Sealtrail', () => {
 })
 
 describe('what runs', () => {
+  test('is rebuilt while it runs, and told equal to the ledger', async () => {
+    const result = await sealtrail.command(['rebuild'])
+    expect(result).toMatchObject({ code: 0 })
+    expect(result.stdout).toMatch(/^main: \d+ rows, equal to the ledger$/m)
+    expect(result.stdout).toMatch(/^_system: \d+ rows, equal to the ledger$/m)
+    expect(result.stdout).toMatch(/^Rebuilt, and read from all the time\.$/m)
+  })
+
   test('a one-time link leads to where it listens', async () => {
     const { stdout } = await sealtrail.command(['setup-link'])
     expect(stdout).toMatch(new RegExp(`^${sealtrail.url}/setup\\?token=[\\w-]{32}\\n$`))

@@ -86,6 +86,9 @@ export function openImmudbStorage(database: ImmudbDouble): LedgerStorage {
       return bytes === undefined ? undefined : decodeSegment(bytes)
     },
     readSegments: read,
+    async *readHeaders(logId) {
+      for await (const { leaves: _, ...header } of read(logId, 0)) yield header
+    },
     size,
     async writeCheckpoint(logId, treeSize, note) {
       const key = checkpointKey(logId, treeSize)

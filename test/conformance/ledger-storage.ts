@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LedgerStorage } from '../../ledger/ledger-storage.ts'
-import type { Segment } from '../../ledger/segment.ts'
+import type { Segment, SegmentHeader } from '../../ledger/segment.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import { utf8 } from '../../schemas/bytes.ts'
 import { formatCheckpoint } from '../../schemas/tlog/checkpoint.ts'
@@ -71,6 +71,11 @@ export function describeLedgerStorage(
         plain([aSegment(3, 1)]),
       )
       expect(await storage.readSegment('main', 1)).toBeUndefined()
+      const headers: SegmentHeader[] = []
+      for await (const header of storage.readHeaders('main')) headers.push(header)
+      expect(plain(headers.map((header) => ({ ...header, leaves: [] })))).toEqual(
+        plain(segments.map((segment) => ({ ...segment, leaves: [] }))),
+      )
       expect(await storage.size('main')).toBe(264)
       expect(await storage.logIds()).toEqual(['main', 'other'])
     })

@@ -156,6 +156,8 @@ export async function writeBundle(
       version: '0.0.0-test',
       tree: (logId) => ledger.sequencer.tree(logId),
       publishCheckpoints: () => ledger.sequencer.publishCheckpoints(),
+      anchoring: (logId) => ledger.anchors?.coverage(logId) ?? { cosigned: null },
+      settleAnchors: async (logId, timeoutMs) => ledger.anchors?.settle(logId, timeoutMs),
     },
     {
       logId: 'main',

@@ -6,6 +6,7 @@ import {
   eventColumns,
   fieldOfColumn,
   observationColumns,
+  observationRow,
   toEventRow,
 } from '../../analytics/store/event-columns.ts'
 import { flattenJson, maxFlattened } from '../../analytics/store/flatten-json.ts'
@@ -34,6 +35,19 @@ test('an empty list is present, an absent one is not', () => {
   expect(value('auth_scopes_challenged')).toBeUndefined()
   expect(value('present')).toContain('auth.scopes.required')
   expect(value('present')).not.toContain('auth.scopes.challenged')
+})
+
+test('no row holds the details of administration: they are hashes and secrets', () => {
+  const details = { passwordHash: 'canary-hash' }
+  const rowIn = (logId: string) => {
+    const leaf = syntheticLeaf(0, { 'admin.details': details, 'admin.action': 'user.create' })
+    const event = { ...leaf.event, 'log.id': logId }
+    return JSON.stringify(observationRow({ ...leaf, logId, event }).values.map(String))
+  }
+  expect(rowIn('_system')).toContain('user.create')
+  expect(rowIn('_system')).not.toMatch(/canary-hash|admin\.details/)
+  // What an export said of itself is no secret, and is found.
+  expect(rowIn('main')).toContain('canary-hash')
 })
 
 test('arguments become paths and values; items of a list share its path', () => {

@@ -64,7 +64,7 @@ test('a migration that was changed after it was run is refused', async () => {
 
 test('a further migration is run once', async () => {
   const copy = await copyOfMigrations()
-  const next = (await readMigrations()).length + 1
+  const next = (await readMigrations(folder)).length + 1
   await writeFile(
     join(copy, `${String(next).padStart(4, '0')}_more.sql`),
     'ALTER TABLE migrations ADD COLUMN IF NOT EXISTS more UInt8;\n\nSELECT 1;\n',

@@ -47,6 +47,7 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
         warnings: context.warnings(),
         notDetected: notDetected(logs),
         columnar: context.columnarState(),
+        rebuild: context.rebuildState(),
         bus: await context.bus(),
         version: context.version,
       }

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 // Verifies a Sealtrail evidence bundle with nothing but Node.js (18 or later). Usage:
 //
-//   node verify.mjs VKEY [FOLDER]
+//   node verify.mjs VKEY [FOLDER] [--witness VKEY]...
 //
 // VKEY is the public key of the log, from a place that the log's operator cannot rewrite. The key inside the bundle is
-// never trusted. Exit status 0: everything verifies. 1: something does not, and the first thing is named.
+// never trusted. Each --witness names one who must have cosigned the checkpoint. Exit status 0: everything verifies. 1: something does not, and the first thing is named.
 //
 // Formats: RFC 6962 (trees), C2SP signed-note, tlog-checkpoint, tlog-proof@v1; RFC 8785 (canonical JSON).
 
@@ -12,9 +12,17 @@ import { createHash, createPublicKey, verify as verifySignature } from 'node:cry
 import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-const [vkey, folder = '.'] = process.argv.slice(2)
-if (vkey === undefined) {
-  process.stderr.write('usage: node verify.mjs VKEY [FOLDER]\n')
+const positional = []
+const witnessKeys = []
+for (let args = process.argv.slice(2); args.length > 0; args = args.slice(1)) {
+  if (args[0] === '--witness') {
+    args = args.slice(1)
+    witnessKeys.push(args[0])
+  } else positional.push(args[0])
+}
+const [vkey, folder = '.'] = positional
+if (vkey === undefined || positional.length > 2 || witnessKeys.includes(undefined)) {
+  process.stderr.write('usage: node verify.mjs VKEY [FOLDER] [--witness VKEY]...\n')
   process.exit(2)
 }
 
@@ -122,35 +130,61 @@ const included = (leaf, index, size, proof, root) => {
   return last === 0 && hash.equals(root)
 }
 
-// -- C2SP signed-note with one Ed25519 key
-const openCheckpoint = (note) => {
-  const first = vkey.indexOf('+')
-  const second = vkey.indexOf('+', first + 1)
-  const name = vkey.slice(0, first)
-  const key = fromBase64(vkey.slice(second + 1))
-  if (first < 1 || second < 0 || key.length !== 33 || key[0] !== 1)
-    refuse('the verifier key is malformed')
+// -- C2SP signed-note, tlog-checkpoint and tlog-cosignature, with Ed25519
+const ed25519Type = 1
+const cosignatureType = 4
+const parseKey = (text, type) => {
+  const first = text.indexOf('+')
+  const second = text.indexOf('+', first + 1)
+  const name = text.slice(0, first)
+  const key = fromBase64(text.slice(second + 1))
+  if (first < 1 || second < 0 || key.length !== 33 || key[0] !== type)
+    refuse(`the verifier key is malformed: ${text.slice(0, 80)}`)
   const keyId = sha256(name, '\n', key).subarray(0, 4)
-  if (keyId.toString('hex') !== vkey.slice(first + 1, second))
+  if (keyId.toString('hex') !== text.slice(first + 1, second))
     refuse('the id of the verifier key is wrong')
+  const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), key.subarray(1)])
+  return { name, keyId, publicKey: createPublicKey({ key: spki, format: 'der', type: 'spki' }) }
+}
+/** The one signature of a key; signatures of keys that are not known are nobody's business (C2SP). */
+const signatureOf = ({ name, keyId }, note) => {
+  const lines = note.slice(note.lastIndexOf('\n\n') + 2).split('\n')
+  if (lines.pop() !== '') refuse('the checkpoint ends in the middle of a line')
+  const found = []
+  for (const line of lines) {
+    const match = /^\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)$/.exec(line)
+    if (match === null) refuse('a signature line of the checkpoint is malformed')
+    const bytes = fromBase64(match[2])
+    if (match[1] === name && bytes.subarray(0, 4).equals(keyId)) found.push(bytes.subarray(4))
+  }
+  if (found.length > 1) refuse(`${name} signed twice`)
+  return found[0]
+}
+const openCheckpoint = (note) => {
+  const key = parseKey(vkey, ed25519Type)
   const split = note.lastIndexOf('\n\n')
   const text = note.slice(0, split + 1)
-  const line = /^\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)\n$/.exec(note.slice(split + 2))
-  if (split < 0 || line === null || line[1] !== name)
-    refuse('the checkpoint is not signed by this key')
-  const signature = fromBase64(line[2])
-  const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), key.subarray(1)])
-  const publicKey = createPublicKey({ key: spki, format: 'der', type: 'spki' })
-  if (
-    !signature.subarray(0, 4).equals(keyId) ||
-    !verifySignature(null, Buffer.from(text), publicKey, signature.subarray(4))
-  ) {
+  const signature = split < 0 ? undefined : signatureOf(key, note)
+  if (signature === undefined) refuse('the checkpoint is not signed by this key')
+  if (!verifySignature(null, Buffer.from(text), key.publicKey, signature))
     refuse('the signature of the checkpoint does not verify')
-  }
   const [origin, size, root, end, ...more] = text.split('\n')
-  if (origin !== name || !/^[1-9]\d*$/.test(size) || end !== '' || more.length > 0)
+  if (origin !== key.name || !/^[1-9]\d*$/.test(size) || end !== '' || more.length > 0)
     refuse('the checkpoint is malformed')
   return { origin, size: Number(size), root: fromBase64(root) }
+}
+/** A witness signs a time with the text: then, this was the largest tree of the log that it knew. */
+const checkCosignature = (witnessKey, note) => {
+  const key = parseKey(witnessKey, cosignatureType)
+  const signature = signatureOf(key, note)
+  if (signature === undefined || signature.length !== 72)
+    refuse(`the checkpoint is not cosigned by ${key.name}`)
+  const seconds = signature.readBigUInt64BE(0)
+  const text = note.slice(0, note.lastIndexOf('\n\n') + 1)
+  const message = Buffer.from(`cosignature/v1\ntime ${seconds}\n${text}`)
+  if (!verifySignature(null, message, key.publicKey, signature.subarray(8)))
+    refuse(`the cosignature of ${key.name} does not verify`)
+  return `cosigned by ${key.name} at ${new Date(Number(seconds) * 1000).toISOString()}\n`
 }
 const checkTlogProof = (text, leaf, expectedNote) => {
   const match =
@@ -235,6 +269,7 @@ try {
   // 2. The checkpoint is signed by the key that was given, and the one in the bundle is that key.
   const note = readText('checkpoint')
   const { origin, size, root } = openCheckpoint(note)
+  const cosigned = witnessKeys.map((key) => checkCosignature(key, note))
   if (readText('vkey') !== `${vkey}\n`) refuse('the bundle names another verifier key than yours')
 
   // 3. The export leaf is in the log, and commits to the statement: query, range, hashes of the rows.
@@ -312,6 +347,7 @@ try {
   }
   process.stdout.write(
     `OK: ${rows.length} rows, ${hashes.length === 0 ? 'no leaves' : `leaves ${proof.from} to ${proof.until - 1}`} of ${size}, root ${root.toString('hex')}\n` +
+      `${cosigned.join('')}` +
       `query ${JSON.stringify(statement.query)} from ${statement.from} until ${statement.until}, export leaf ${manifest.exportLeaf}\n` +
       `${closedGroups} sealed groups of these rows are not opened: erased, or withheld from who exported.\n` +
       'events.csv is bound by its hash; events.ndjson is re-derived from the leaves.\n',

@@ -1,9 +1,12 @@
 // Command verify checks checkpoints and proofs of a transparency log with none of the log's own code: signatures by
-// golang.org/x/mod/sumdb/note, hashes by golang.org/x/mod/sumdb/tlog, and the C2SP formats parsed here.
+// golang.org/x/mod/sumdb/note, hashes by golang.org/x/mod/sumdb/tlog, and the C2SP formats parsed here. Policies with
+// witnesses, and what stands under them, are read and judged by filippo.io/torchwood alone.
 //
 //	verify checkpoint  VKEY < CHECKPOINT
 //	verify proof       VKEY LEAF PROOF         a C2SP tlog-proof@v1 for the bytes of LEAF
 //	verify consistency VKEY OLD NEW PROOF      two checkpoints; PROOF holds one base64 hash a line
+//	verify policy-checkpoint POLICY CHECKPOINT a C2SP tlog-policy, and a checkpoint with cosignatures
+//	verify policy-proof POLICY LEAF PROOF      a tlog-proof@v1 whose checkpoint must satisfy the policy
 //
 // The exit status is 0 when everything verifies, 1 when it does not, and 2 when a file cannot be read or the command
 // line is wrong.
@@ -18,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 
+	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -28,7 +32,9 @@ const (
 	maxHashes = 63
 	usage     = `usage: verify checkpoint VKEY < CHECKPOINT
        verify proof VKEY LEAF PROOF
-       verify consistency VKEY OLD NEW PROOF`
+       verify consistency VKEY OLD NEW PROOF
+       verify policy-checkpoint POLICY CHECKPOINT
+       verify policy-proof POLICY LEAF PROOF`
 )
 
 // errUnusable marks what is no verdict: exit status 2.
@@ -51,6 +57,12 @@ func main() {
 func run(args []string, stdin io.Reader) (string, error) {
 	if len(args) < 2 {
 		return "", fmt.Errorf("%w: %s", errUnusable, usage)
+	}
+	switch command, files := args[0], args[1:]; {
+	case command == "policy-checkpoint" && len(files) == 2:
+		return verifyPolicyCheckpoint(files[0], files[1])
+	case command == "policy-proof" && len(files) == 3:
+		return verifyPolicyProof(files[0], files[1], files[2])
 	}
 	verifier, err := note.NewVerifier(args[1])
 	if err != nil {
@@ -100,6 +112,37 @@ func verifyProof(verifier note.Verifier, leafFile, proofFile string) (string, er
 		return "", fmt.Errorf("inclusion of %d in %d: %w", index, tree.N, err)
 	}
 	return fmt.Sprintf("origin=%s index=%d size=%d hashes=%d", verifier.Name(), index, tree.N, len(path)), nil
+}
+
+func verifyPolicyCheckpoint(policyFile, checkpointFile string) (string, error) {
+	files, err := readFiles(policyFile, checkpointFile)
+	if err != nil {
+		return "", err
+	}
+	policy, err := torchwood.ParsePolicy(files[0])
+	if err != nil {
+		return "", fmt.Errorf("%w: the policy: %v", errUnusable, err)
+	}
+	checkpoint, opened, err := torchwood.VerifyCheckpoint(files[1], policy)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("origin=%s size=%d root=%s signatures=%d", checkpoint.Origin, checkpoint.N, checkpoint.Hash, len(opened.Sigs)), nil
+}
+
+func verifyPolicyProof(policyFile, leafFile, proofFile string) (string, error) {
+	files, err := readFiles(policyFile, leafFile, proofFile)
+	if err != nil {
+		return "", err
+	}
+	policy, err := torchwood.ParsePolicy(files[0])
+	if err != nil {
+		return "", fmt.Errorf("%w: the policy: %v", errUnusable, err)
+	}
+	if err := torchwood.VerifyProof(policy, tlog.RecordHash(files[1]), files[2]); err != nil {
+		return "", err
+	}
+	return "the policy is satisfied", nil
 }
 
 func verifyConsistency(verifier note.Verifier, oldFile, newFile, proofFile string) (string, error) {

@@ -1,7 +1,14 @@
 'use client'
 
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { CircleCheck, CircleX, FileCheck, ShieldCheck, TriangleAlert } from 'lucide-react'
+import {
+  CircleCheck,
+  CircleX,
+  FileCheck,
+  RefreshCw,
+  ShieldCheck,
+  TriangleAlert,
+} from 'lucide-react'
 import { useState } from 'react'
 import {
   IntegrityReply,
@@ -24,7 +31,7 @@ export default function IntegrityPage() {
   })
   if (query.isPending) return <Loading />
   if (query.error !== null) return <Failure error={query.error} onRetry={() => query.refetch()} />
-  const { logs, warnings, notDetected, bus, columnar, version } = query.data
+  const { logs, warnings, notDetected, bus, columnar, rebuild, version } = query.data
   return (
     <div className="mx-auto max-w-5xl space-y-5 p-6">
       <header>
@@ -45,6 +52,7 @@ export default function IntegrityPage() {
           </ul>
         </section>
       )}
+      {rebuild !== null && <RebuildPanel rebuild={rebuild} />}
       {logs.map((log) => (
         <LogPanel key={log.logId} log={log} />
       ))}
@@ -84,6 +92,29 @@ export default function IntegrityPage() {
         Sealtrail {version} · bus {bus.kind}, {bus.lag} waiting · columnar store {columnar}
       </p>
     </div>
+  )
+}
+
+function RebuildPanel({ rebuild }: { rebuild: NonNullable<IntegrityReply['rebuild']> }) {
+  const { logId, done, total } = rebuild
+  return (
+    <section className="panel p-5" role="status" aria-labelledby="rebuild">
+      <h2 id="rebuild" className="mb-2 flex items-center gap-2 font-semibold">
+        <RefreshCw className="size-4 text-accent" aria-hidden /> The columnar store is made anew
+        from the ledger
+      </h2>
+      <p className="mb-3 text-muted">
+        Searches see the old rows until the new ones take their place in one step.
+        {logId !== '' &&
+          ` Log ${logId}: ${done.toLocaleString('en')} of ${total.toLocaleString('en')} rows.`}
+      </p>
+      <progress
+        className="w-full accent-[var(--accent)]"
+        max={Math.max(total, 1)}
+        value={done}
+        aria-label="Rebuild"
+      />
+    </section>
   )
 }
 
@@ -131,7 +162,7 @@ function LogPanel({ log }: { log: LogIntegrity }) {
           {projection.state === 'different' && (
             <span className="mt-1 block font-normal text-text">
               The ledger counts and is not touched by this. Find out who wrote to the columnar
-              store; then stop Sealtrail and fill it again with{' '}
+              store; then make it anew with{' '}
               <code className="font-mono text-xs">sealtrail rebuild</code>.
             </span>
           )}
