@@ -3,59 +3,73 @@
 import { ShieldCheck } from 'lucide-react'
 import { type FormEvent, type ReactNode, useState } from 'react'
 import { ApiError } from '../api/request.ts'
+import { FormError } from './form-error.tsx'
 
-/** What a person can do something with; a browser's own words for "no answer" are not. */
-function sentenceOf(error: Error): string {
-  return error instanceof ApiError
-    ? error.message
-    : 'the server does not answer; try again in a moment'
+export interface AccountFields {
+  readonly name: string
+  readonly password: string
+  /** Absent until it is asked for. */
+  readonly code?: string
 }
 
-/** A centred card with a form of name and password, for sign-in and for the first admin. */
+/** A centred card with a form of name and password, for sign-in, the first admin, and a new password. */
 export function AccountForm(props: {
   title: string
   intro: ReactNode
   action: string
   newPassword: boolean
-  onSubmit: (account: { name: string; password: string }) => Promise<void>
+  /** False where the name is known otherwise. */
+  withName?: boolean
+  /** What went wrong before this page was opened. */
+  notice?: string | undefined
+  /** Other ways to go on. */
+  children?: ReactNode
+  onSubmit: (account: AccountFields) => Promise<void>
 }) {
   const [error, setError] = useState<Error>()
   const [busy, setBusy] = useState(false)
+  const [asksCode, setAsksCode] = useState(false)
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     const form = new FormData(event.currentTarget)
+    const code = form.get('code')
     setBusy(true)
     setError(undefined)
     try {
       await props.onSubmit({
-        name: String(form.get('name')),
+        name: String(form.get('name') ?? ''),
         password: String(form.get('password')),
+        ...(code === null ? {} : { code: String(code) }),
       })
     } catch (cause) {
-      setError(cause instanceof Error ? cause : new Error(String(cause)))
+      const isAsked = cause instanceof ApiError && cause.problem.code === 'SECOND_FACTOR_REQUIRED'
+      if (isAsked && !asksCode) setAsksCode(true)
+      else setError(cause instanceof Error ? cause : new Error(String(cause)))
       setBusy(false)
     }
   }
   return (
-    <main id="main" className="flex min-h-screen items-center justify-center p-6">
-      <form onSubmit={submit} className="panel w-full max-w-sm p-7 shadow-sm">
-        <p className="mb-6 flex items-center gap-2 text-lg font-bold tracking-tight">
-          <ShieldCheck className="size-6 text-accent" aria-hidden /> Sealtrail
+    <Card title={props.title} intro={props.intro}>
+      {props.notice !== undefined && (
+        <p role="alert" className="mb-4 rounded-md bg-warn-soft px-3 py-2 text-sm">
+          {props.notice}
         </p>
-        <h1 className="text-lg font-semibold">{props.title}</h1>
-        <div className="mb-5 mt-1 text-muted">{props.intro}</div>
-        <label className="mb-4 block">
-          <span className="mb-1 block text-sm font-medium">Name</span>
-          <input
-            name="name"
-            className="field"
-            autoComplete="username"
-            required
-            maxLength={64}
-            pattern="[a-zA-Z0-9._@\-]+"
-            title="Letters, digits and . _ @ -"
-          />
-        </label>
+      )}
+      <form onSubmit={submit}>
+        {props.withName !== false && (
+          <label className="mb-4 block">
+            <span className="mb-1 block text-sm font-medium">Name</span>
+            <input
+              name="name"
+              className="field"
+              autoComplete="username"
+              required
+              maxLength={64}
+              pattern="[a-zA-Z0-9._@\-]+"
+              title="Letters, digits and . _ @ -"
+            />
+          </label>
+        )}
         <label className="mb-5 block">
           <span className="mb-1 block text-sm font-medium">Password</span>
           <input
@@ -71,14 +85,24 @@ export function AccountForm(props: {
             <span className="mt-1 block text-xs text-muted">At least 12 characters.</span>
           )}
         </label>
-        {error !== undefined && (
-          <p role="alert" className="mb-4 rounded-md bg-bad-soft px-3 py-2 text-sm text-bad">
-            <span className="block first-letter:uppercase">{sentenceOf(error)}.</span>
-            {error instanceof ApiError && error.problem.hint !== undefined && (
-              <span className="mt-1 block text-text">{error.problem.hint}</span>
-            )}
-          </p>
+        {asksCode && (
+          <label className="mb-5 block">
+            <span className="mb-1 block text-sm font-medium">Code</span>
+            <input
+              name="code"
+              className="field font-mono tracking-widest"
+              autoComplete="one-time-code"
+              // It was asked for just now, and there is nothing else to do.
+              ref={(input) => input?.focus()}
+              required
+              maxLength={64}
+            />
+            <span className="mt-1 block text-xs text-muted">
+              Of your authenticator, or one of your recovery codes.
+            </span>
+          </label>
         )}
+        {error !== undefined && <FormError error={error} />}
         <button
           type="submit"
           className="button button-primary w-full justify-center py-2"
@@ -87,6 +111,23 @@ export function AccountForm(props: {
           {busy ? 'One moment…' : props.action}
         </button>
       </form>
+      {props.children}
+    </Card>
+  )
+}
+
+/** The card of every page before somebody is signed in. */
+export function Card(props: { title: string; intro: ReactNode; children?: ReactNode }) {
+  return (
+    <main id="main" className="flex min-h-screen items-center justify-center p-6">
+      <div className="panel w-full max-w-sm p-7 shadow-sm">
+        <p className="mb-6 flex items-center gap-2 text-lg font-bold tracking-tight">
+          <ShieldCheck className="size-6 text-accent" aria-hidden /> Sealtrail
+        </p>
+        <h1 className="text-lg font-semibold">{props.title}</h1>
+        <div className="mb-5 mt-1 text-muted">{props.intro}</div>
+        {props.children}
+      </div>
     </main>
   )
 }

@@ -6,7 +6,7 @@ import { isShortcut } from './typing-target.ts'
 
 const keys = [
   ['/', 'Go to the query'],
-  ['g then e, f, i, s', 'Explore, Findings, Integrity, Sources'],
+  ['g then e, f, i, s, u, a', 'Explore, Findings, Integrity, Sources, Users, Account'],
   ['j k or ↓ ↑', 'Move through the rows'],
   ['← →', 'Move through the cells of a row'],
   ['Enter', 'Open the row'],

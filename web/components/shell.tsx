@@ -5,29 +5,42 @@ import {
   Activity,
   KeyRound,
   LogOut,
+  type LucideIcon,
   Monitor,
   Moon,
   ShieldCheck,
   Sun,
   TriangleAlert,
+  UserRound,
+  Users,
 } from 'lucide-react'
 import Link from 'next/link'
 import { usePathname, useRouter } from 'next/navigation'
 import { type ReactNode, useEffect, useRef, useState } from 'react'
-import { z } from 'zod'
 import { IntegrityReply } from '../../schemas/api/integrity.ts'
-import { Me } from '../../schemas/api/session.ts'
+import { LogoutReply, Me, type Role } from '../../schemas/api/session.ts'
 import { ApiError, request } from '../api/request.ts'
 import { KeyHelp } from './key-help.tsx'
 import { Failure, Loading } from './states.tsx'
 import { isShortcut } from './typing-target.ts'
 
-const places = [
+interface Place {
+  readonly href: string
+  readonly label: string
+  readonly key: string
+  readonly icon: LucideIcon
+  /** Who finds anything there; everybody where it is not said. The server decides. */
+  readonly roles?: readonly Role[]
+}
+
+const places: readonly Place[] = [
   { href: '/explore', label: 'Explore', key: 'e', icon: Activity },
   { href: '/findings', label: 'Findings', key: 'f', icon: TriangleAlert },
   { href: '/integrity', label: 'Integrity', key: 'i', icon: ShieldCheck },
   { href: '/sources', label: 'Sources', key: 's', icon: KeyRound },
-] as const
+  { href: '/users', label: 'Users', key: 'u', icon: Users, roles: ['auditor', 'admin'] },
+  { href: '/account', label: 'Account', key: 'a', icon: UserRound },
+]
 
 const navItem =
   'flex min-h-8 w-full items-center gap-2.5 rounded-md px-2.5 font-medium max-xl:justify-center'
@@ -47,11 +60,21 @@ export function Shell({ children }: { children: ReactNode }) {
     if (signedOut)
       router.replace(`/login?next=${encodeURIComponent(`${path}${window.location.search}`)}`)
   }, [signedOut, router, path])
-  useGoKeys((href) => router.push(href))
+  const role = me.data?.user.role
+  const shown = places.filter(({ roles }) => roles === undefined || includes(roles, role))
+  useGoKeys(shown, (href) => router.push(href))
+  const enrolling = me.data?.mustEnrol === true && path !== '/account'
+  useEffect(() => {
+    if (enrolling) router.replace('/account')
+  }, [enrolling, router])
   const signOut = async () => {
-    await request(z.object({}), '/api/v1/logout', { method: 'POST', body: {} })
+    const { endSessionUrl } = await request(LogoutReply, '/api/v1/logout', {
+      method: 'POST',
+      body: {},
+    })
     client.clear()
-    router.replace('/login')
+    if (endSessionUrl === null) router.replace('/login')
+    else window.location.assign(endSessionUrl)
   }
   return (
     <div className="flex h-screen">
@@ -68,7 +91,7 @@ export function Shell({ children }: { children: ReactNode }) {
           <span className="max-xl:hidden">Sealtrail</span>
         </Link>
         <ul className="space-y-0.5">
-          {places.map(({ href, label, key, icon: Icon }) => {
+          {shown.map(({ href, label, key, icon: Icon }) => {
             const active = path.startsWith(href)
             return (
               <li key={href}>
@@ -109,9 +132,9 @@ export function Shell({ children }: { children: ReactNode }) {
         </div>
       </nav>
       <div className="flex min-w-0 flex-1 flex-col">
-        {me.data !== undefined && <HealthBanner />}
+        {me.data !== undefined && !me.data.mustEnrol && <HealthBanner />}
         <main id="main" className="min-h-0 min-w-0 flex-1 overflow-auto outline-none" tabIndex={-1}>
-          {me.isPending || signedOut ? (
+          {me.isPending || signedOut || enrolling ? (
             <Loading />
           ) : me.error !== null ? (
             <Failure error={me.error} onRetry={() => me.refetch()} />
@@ -214,8 +237,12 @@ function ThemeButton() {
   )
 }
 
+function includes(roles: readonly Role[], role: Role | undefined): boolean {
+  return role !== undefined && roles.includes(role)
+}
+
 /** `g` then a letter goes to a screen. Never while somebody types. */
-function useGoKeys(go: (href: string) => void): void {
+function useGoKeys(places: readonly Place[], go: (href: string) => void): void {
   // Outlives a render between the two keys, as when the URL changes behind a drawer that was just closed.
   const waitingUntilMs = useRef(0)
   useEffect(() => {
@@ -232,5 +259,5 @@ function useGoKeys(go: (href: string) => void): void {
     }
     window.addEventListener('keydown', onKey)
     return () => window.removeEventListener('keydown', onKey)
-  }, [go])
+  }, [places, go])
 }
