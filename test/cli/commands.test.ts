@@ -105,7 +105,7 @@ describe('what cannot be done ends with code 2 and says what, where and what to 
     [
       'a data directory that is a file',
       () => ['up', '--data', at('short'), '--port', '0', '--otlp-port', '0'],
-      /data directory .*short cannot be used: EEXIST \(CONFIG_INVALID\)\n.*--data/,
+      /data directory .*short cannot be used: ENOTDIR \(CONFIG_INVALID\)\n.*--data/,
     ],
     [
       'a first password that is too short',
