@@ -283,7 +283,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     },
     receivers: {
       intake,
-      authenticate: async (token) => control.authenticateSourceKey(token),
+      authenticate: async (token, shown) => control.authenticateSource(token, shown),
       bus,
       waitForReceipt: (position, timeoutMs) => sequencer.waitForReceipt(position, timeoutMs),
       committed: (sourceId, logId, epoch) => sequencer.committedMarks(logId, sourceId, epoch),

@@ -3,6 +3,7 @@ import { dataPaths } from '../ledger/data-directory.ts'
 import { IntegrityReply } from '../schemas/api/integrity.ts'
 import { CreateSourceKeyReply } from '../schemas/api/sources.ts'
 import { isSealtrailError, SealtrailError } from '../schemas/errors.ts'
+import type { BindFlags } from './bind-command.ts'
 import { dataDirectoryOf } from './configuration.ts'
 import { ControlClient } from './control-client.ts'
 import { systemErrorCode } from './system-error.ts'
@@ -148,6 +149,29 @@ Examples:
       say(`  key     ${created.key}     Bearer token for gateways, servers and scripts`)
       say(`  secret  ${created.secret}     for sealtrail tap, as SEALTRAIL_SOURCE_SECRET`)
     }
+  })
+
+sourceKey
+  .command('bind <id>')
+  .description('let a source show a client certificate, besides its key or instead of it')
+  .addOption(dataOption())
+  .option('--certificate <name>', 'URI:…, DNS:…, email:…, subject:… or spki-sha256:…')
+  .option('--certificate-file <file>', 'PEM; the source is bound to its public key')
+  .option('--instead-of-key', 'the certificate is enough; a key is not asked for')
+  .option('--none', 'free the source of its certificate')
+  .addHelpText(
+    'after',
+    `
+Needs SEALTRAIL_TLS_CLIENT_CA_FILE, the authorities whose certificates are accepted (docs/tls.md). From the next request on.
+
+Examples:
+  sealtrail source-key bind 4f1c02ab99d0 --certificate URI:spiffe://acme/gateway
+  sealtrail source-key bind 4f1c02ab99d0 --certificate-file gateway.crt --instead-of-key
+  sealtrail source-key bind 4f1c02ab99d0 --none`,
+  )
+  .action(async (id: string, flags: DataFlag & BindFlags) => {
+    const { bindCommand } = await import('./bind-command.ts')
+    say(await bindCommand(id, flags, clientOf(flags)))
   })
 
 command('setup-link', 'print a one-time link that makes an admin account')

@@ -1,8 +1,14 @@
-import { type Column, callColumns, observationColumns } from './event-columns.ts'
+import type { EventField } from '../../schemas/event/fields.ts'
+import { type Column, callColumns, columnOf, observationColumns } from './event-columns.ts'
+
+/** Fields that are younger than the tables: the migration of each adds its column to the tables of the first ones. */
+export const youngerFields: Readonly<Record<string, readonly EventField[]>> = {
+  '0005_source_certificate.sql': ['source.certificate'],
+}
 
 /**
  * DDL of the tables whose columns come from the field catalogue. It is committed as a migration, so a new field is a
- * new migration; `{{engine_prefix}}` and `{{deduplication_window}}` make the same text fit replicated servers.
+ * new migration, see {@link youngerFields}; `{{engine_prefix}}` and `{{deduplication_window}}` make the same text fit replicated servers.
  *
  * With the default buffers, a megabyte and more for each of 150 columns, one part of 10 MB would need half a gigabyte.
  *
@@ -40,6 +46,28 @@ export function callsDdl(): string {
   )
 }
 
+/** The migration that adds the columns of some fields, each at its place. */
+export function addColumnsDdl(fields: readonly EventField[]): string {
+  const wanted = new Set(fields.map(columnOf))
+  const statements = [
+    ['observations', observationColumns] as const,
+    ['calls', callColumns] as const,
+  ].flatMap(([table, columns]) =>
+    columns.flatMap((column, i) =>
+      wanted.has(column.name)
+        ? [
+            `ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS ${definitionOf(column)} AFTER ${columns[i - 1]?.name};\n`,
+          ]
+        : [],
+    ),
+  )
+  return statements.join('')
+}
+
+function definitionOf({ name, type, codec }: Column): string {
+  return codec === undefined ? `${name} ${type}` : `${name} ${type} CODEC(${codec})`
+}
+
 const commonIndexes = [
   'INDEX user_filter user_id TYPE bloom_filter(0.01) GRANULARITY 1',
   'INDEX trace_filter trace_id TYPE bloom_filter(0.01) GRANULARITY 1',
@@ -56,12 +84,9 @@ function tableDdl(
   indexes: readonly string[],
   engine: string,
 ): string {
-  const parts = [
-    ...columns.map(({ name: column, type, codec }) =>
-      codec === undefined ? `${column} ${type}` : `${column} ${type} CODEC(${codec})`,
-    ),
-    ...indexes,
-  ]
+  const younger = new Set(Object.values(youngerFields).flat().map(columnOf))
+  const first = columns.filter((column) => !younger.has(column.name))
+  const parts = [...first.map(definitionOf), ...indexes]
   return `CREATE TABLE IF NOT EXISTS ${name}
 (
   ${parts.join(',\n  ')}

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { SealtrailError } from '../../schemas/errors.ts'
+import { clientCertificate } from './client-certificate.ts'
 import { maxBodyBytes } from './decode-body.ts'
 import type { ReceiverDeps, SourceIdentity } from './receiver-deps.ts'
 
@@ -29,7 +30,8 @@ function announcedBytes({ headers }: FastifyRequest): number {
 const bearer = /^Bearer +([A-Za-z0-9._~+/=-]{1,512})$/i
 
 /**
- * Source of a request, from its key as Bearer token (RFC 6750 section 2.1). Called before the body is read.
+ * Source of a request, from its key as Bearer token (RFC 6750 section 2.1) and its client certificate. Called before
+ * the body is read.
  *
  * @throws SealtrailError `AUTHENTICATION_REQUIRED`, `CREDENTIALS_INVALID`
  */
@@ -38,14 +40,12 @@ export async function authenticateSource(
   deps: ReceiverDeps,
 ): Promise<SourceIdentity> {
   const token = bearer.exec(request.headers.authorization ?? '')?.[1]
-  if (token === undefined) {
-    throw new SealtrailError('AUTHENTICATION_REQUIRED', 'the request carries no source key', {
-      hint: 'Send the header "Authorization: Bearer <source key>".',
-    })
-  }
-  const source = await deps.authenticate(token)
-  if (source === undefined) {
+  const source = await deps.authenticate(token, clientCertificate(request.raw.socket, deps.clock()))
+  if (source !== undefined) return source
+  if (token !== undefined) {
     throw new SealtrailError('CREDENTIALS_INVALID', 'the source key is unknown or revoked')
   }
-  return source
+  throw new SealtrailError('AUTHENTICATION_REQUIRED', 'the request carries no source key', {
+    hint: 'Send the header "Authorization: Bearer <source key>".',
+  })
 }

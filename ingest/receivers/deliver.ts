@@ -57,6 +57,7 @@ export async function deliver(parcel: Parcel, deps: ReceiverDeps): Promise<Deliv
   intake.spend(source.sourceId, parcel.records.length, parcel.body.length)
   const received = await receiveInTurns(parcel.records, {
     sourceId: source.sourceId,
+    certificate: source.certificate,
     format: parcel.format,
     nowMs: deps.clock(),
     redactor: redactorOf(source, deps),
@@ -66,7 +67,8 @@ export async function deliver(parcel: Parcel, deps: ReceiverDeps): Promise<Deliv
   const take = (bytes: number) => intake.takeRejected(source.sourceId, bytes)
   const request = { ...received, events: withholdRaw(received.events, take, sha256) }
   const batches = packEvents(request, {
-    ...source,
+    sourceId: source.sourceId,
+    logId: source.logId,
     requestDigest: requestDigest(sha256, parcel.body, parcel.idempotencyKey),
   })
   const positions = await publishAll(batches, deps)

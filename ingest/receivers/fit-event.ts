@@ -25,6 +25,7 @@ const kept: ReadonlySet<string> = new Set([
   'record.reason',
   'mapping.id',
   'source.id',
+  'source.certificate',
   'source.epoch',
   'source.seq',
   'source.prev',

@@ -61,6 +61,8 @@ export interface ReceivedRequest {
 
 export interface ReceiveContext {
   readonly sourceId: string
+  /** Name of the certificate that the source is bound to, and showed. */
+  readonly certificate?: string | undefined
   /** `source.format` where a mapping does not know better. */
   readonly format: string
   readonly nowMs: number
@@ -377,6 +379,7 @@ function complete(
   draft['result.size_bytes'] ??= measured.resultBytes
   draft['source.format'] ??= context.format
   draft['source.id'] = context.sourceId
+  if (context.certificate !== undefined) draft['source.certificate'] = context.certificate
   draft['time.observed'] = validTime(draft['time.observed']) ?? observed
   draft['time.occurred'] = occurred ?? observed
   draft['time.source'] = occurred === undefined ? 'inferred' : (draft['time.source'] ?? 'source')

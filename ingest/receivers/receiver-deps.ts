@@ -2,13 +2,16 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { BusPosition } from '../../ledger/segment.ts'
 import type { Receipt } from '../../schemas/receipt.ts'
 import type { RedactionPolicy } from '../../schemas/redaction-policy.ts'
+import type { ShownCertificate } from '../../schemas/source-certificate.ts'
 import type { EventBus } from '../bus/event-bus.ts'
 import type { SourceIntake } from './source-intake.ts'
 
-/** Who sends, as its key says. */
+/** Who sends, as its key or its certificate says. */
 export interface SourceIdentity {
   readonly sourceId: string
   readonly logId: string
+  /** Name of the certificate that the source is bound to, and showed. */
+  readonly certificate?: string
 }
 
 /** What became of the records of one request, for metrics and quotas. */
@@ -27,8 +30,16 @@ export interface ReceiverCounts {
 
 /** What the receivers need from the rest of the process. */
 export interface ReceiverDeps {
-  /** Source that a key belongs to; undefined when the key is unknown or revoked. */
-  authenticate(token: string): Promise<SourceIdentity | undefined>
+  /**
+   * Source that a key belongs to, or a certificate where that is enough; undefined when the key is unknown or revoked,
+   * or there is none.
+   *
+   * @throws SealtrailError `CREDENTIALS_INVALID` when the certificate is not the one that the source must show
+   */
+  authenticate(
+    token: string | undefined,
+    shown: ShownCertificate,
+  ): Promise<SourceIdentity | undefined>
   /** Quotas, and what may be received at once. */
   readonly intake: SourceIntake
   readonly bus: EventBus

@@ -59,6 +59,7 @@ const notScanned: ReadonlySet<string> = new Set([
   'record.notes',
   'redactions',
   'source.id',
+  'source.certificate',
   'time.occurred',
   'time.observed',
   'time.recorded',

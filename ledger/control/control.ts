@@ -7,6 +7,7 @@ import {
   defaultRedactionPolicy,
   type RedactionPolicy as Policy,
 } from '../../schemas/redaction-policy.ts'
+import { CertificateBinding, type ShownCertificate } from '../../schemas/source-certificate.ts'
 import {
   chainKeyOf,
   formatSourceSecret,
@@ -23,7 +24,12 @@ import { checkLogId, systemLogId } from '../log-id.ts'
 import { Accounts } from './accounts.ts'
 import { checked, expectVersion, type RunCommand } from './command.ts'
 import type { PasswordHasher } from './password-hash.ts'
-import { isAdminAction, type SourceKey, SystemState } from './system-state.ts'
+import {
+  isAdminAction,
+  type SetSourceCertificate,
+  type SourceKey,
+  SystemState,
+} from './system-state.ts'
 import { sameDigest, tokenDigest } from './token-digest.ts'
 
 /** `source.id` of what Sealtrail itself puts on the record: no source may be taken for it. */
@@ -131,7 +137,7 @@ export class Control {
     })
   }
 
-  /** Source of a Bearer token; undefined for an unknown, wrong or revoked one. */
+  /** Source of a Bearer token; undefined for an unknown, wrong or revoked one. Asks for no certificate. */
   authenticateSourceKey(token: string): { sourceId: string; logId: string } | undefined {
     const id = sourceIdOfKey(token)
     const key = id === undefined ? undefined : this.state.sourceKeys.get(id)
@@ -139,6 +145,84 @@ export class Control {
     return sameDigest(tokenDigest(token), key.keySha256)
       ? { sourceId: key.id, logId: key.logId }
       : undefined
+  }
+
+  /**
+   * Source of a delivery, by its Bearer token and the certificate that it is bound to; by the certificate alone where
+   * the binding says so. What a certificate must be is told only to who has the key.
+   *
+   * @throws SealtrailError `CREDENTIALS_INVALID` when the certificate is not the one of the source
+   */
+  authenticateSource(
+    token: string | undefined,
+    shown: ShownCertificate,
+  ): { sourceId: string; logId: string; certificate?: string } | undefined {
+    if (token === undefined) return this.sourceOfCertificate(shown)
+    const source = this.authenticateSourceKey(token)
+    if (source === undefined) return undefined
+    const binding = this.sourceCertificate(source.sourceId).certificate
+    if (binding === null) return source
+    if (shown.state === 'verified' && shown.names.has(binding.certificate))
+      return { ...source, certificate: binding.certificate }
+    throw certificateRefused(shown)
+  }
+
+  private sourceOfCertificate(shown: ShownCertificate) {
+    if (shown.state !== 'verified') return undefined
+    for (const [sourceId, { certificate }] of this.state.sourceCertificates) {
+      if (certificate?.use !== 'instead_of_key' || !shown.names.has(certificate.certificate))
+        continue
+      const key = this.state.sourceKeys.get(sourceId)
+      if (key === undefined || key.revokedAt !== undefined) continue
+      return { sourceId, logId: key.logId, certificate: certificate.certificate }
+    }
+    return undefined
+  }
+
+  /** What a source is bound to. Version 0 where nothing was ever set. */
+  sourceCertificate(sourceId: string): SetSourceCertificate {
+    return this.state.sourceCertificates.get(sourceId) ?? { certificate: null, version: 0 }
+  }
+
+  /**
+   * Binds a source to a client certificate, or frees it. From the next request on.
+   *
+   * @throws SealtrailError `VERSION_CONFLICT`, `REQUEST_INVALID` also for a certificate that stands for another source
+   */
+  async setSourceCertificate(
+    sourceId: string,
+    binding: CertificateBinding | null,
+    expectedVersion: number,
+    actor: string,
+  ): Promise<void> {
+    const certificate = checked(CertificateBinding.nullable(), binding, 'certificate')
+    const check = () => {
+      expectVersion(this.sourceCertificate(sourceId), expectedVersion, 'certificate of a source')
+      if (certificate?.use === 'instead_of_key') this.expectAlone(sourceId, certificate.certificate)
+    }
+    check()
+    await this.run({
+      action: 'source_certificate.set',
+      target: sourceId,
+      version: expectedVersion + 1,
+      actor,
+      details: { certificate },
+      check,
+    })
+  }
+
+  /** Without a key, a certificate must say which source it is. */
+  private expectAlone(sourceId: string, certificate: string): void {
+    for (const [other, { certificate: binding }] of this.state.sourceCertificates) {
+      const same = binding?.use === 'instead_of_key' && binding.certificate === certificate
+      const key = this.state.sourceKeys.get(other)
+      if (other === sourceId || !same || key === undefined || key.revokedAt !== undefined) continue
+      throw new SealtrailError(
+        'REQUEST_INVALID',
+        'certificate: it stands for another source already, without a key',
+        { hint: 'Let this source show it besides its key, or issue it one of its own.' },
+      )
+    }
   }
 
   /** The policy in force for a source: its own, else that of its log, else the one that is built in. */
@@ -272,6 +356,17 @@ export class Control {
     this.next = index + 1
     this.state.apply(event)
   }
+}
+
+function certificateRefused(shown: ShownCertificate): SealtrailError {
+  const why = {
+    none: 'this source must show a client certificate, and there was none',
+    verified: 'the client certificate is not the one that this source is bound to',
+    refused: `the client certificate is not accepted: ${shown.state === 'refused' ? shown.reason : ''}`,
+  }
+  return new SealtrailError('CREDENTIALS_INVALID', why[shown.state], {
+    hint: 'For the tap: SEALTRAIL_CLIENT_CERT_FILE and SEALTRAIL_CLIENT_KEY_FILE. Through a proxy that ends TLS no certificate is seen.',
+  })
 }
 
 /** Target of the policy that holds for all sources of a log without one of their own. */

@@ -4,6 +4,7 @@ import { Role } from '../../schemas/api/session.ts'
 import { SourceQuota } from '../../schemas/api/sources.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import { timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
+import { CertificateBinding } from '../../schemas/source-certificate.ts'
 
 const Link = z.strictObject({ tokenSha256: z.string(), expiresAt: z.string() })
 
@@ -62,6 +63,7 @@ export const adminDetails = {
   /** Null takes the policy of the target away. */
   'redaction_policy.set': z.strictObject({ policy: RedactionPolicy.nullable() }),
   'source_quota.set': z.strictObject({ quota: SourceQuota.nullable() }),
+  'source_certificate.set': z.strictObject({ certificate: CertificateBinding.nullable() }),
 } as const
 
 export type AdminAction = keyof typeof adminDetails
@@ -132,6 +134,12 @@ export interface SetSourceQuota {
   readonly version: number
 }
 
+export interface SetSourceCertificate {
+  /** Null where the source is bound to none any more. */
+  readonly certificate: CertificateBinding | null
+  readonly version: number
+}
+
 export interface SetRedactionPolicy {
   readonly policy: z.infer<typeof RedactionPolicy> | null
   readonly version: number
@@ -147,6 +155,8 @@ export class SystemState {
   readonly redactionPolicies = new Map<string, SetRedactionPolicy>()
   /** By source. */
   readonly sourceQuotas = new Map<string, SetSourceQuota>()
+  /** By source. */
+  readonly sourceCertificates = new Map<string, SetSourceCertificate>()
   signIn: SignInSettings = { totpRoles: [], version: 0 }
   /** The newest one-time link; undefined once it was used, or not needed because an admin came otherwise. */
   setupLink: OneTimeLink | undefined
@@ -218,6 +228,11 @@ export class SystemState {
       case 'source_quota.set': {
         const { quota } = adminDetails['source_quota.set'].parse(details)
         this.sourceQuotas.set(id, { quota, version })
+        return
+      }
+      case 'source_certificate.set': {
+        const { certificate } = adminDetails['source_certificate.set'].parse(details)
+        this.sourceCertificates.set(id, { certificate, version })
         return
       }
       case 'redaction_policy.set': {

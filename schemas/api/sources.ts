@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { CertificateBinding } from '../source-certificate.ts'
 import type { SourceQuota as Quota } from '../source-quota.ts'
 
 /** How much a source may send, see schemas/source-quota.ts. */
@@ -20,6 +21,13 @@ export const SetSourceQuotaRequest = z.strictObject({
   expectedVersion: z.int().nonnegative(),
 })
 export type SetSourceQuotaRequest = z.infer<typeof SetSourceQuotaRequest>
+
+/** `POST /api/v1/sources/:id/certificate`. Null frees the source of its certificate. 409 VERSION_CONFLICT. */
+export const SetSourceCertificateRequest = z.strictObject({
+  certificate: CertificateBinding.nullable(),
+  expectedVersion: z.int().nonnegative(),
+})
+export type SetSourceCertificateRequest = z.infer<typeof SetSourceCertificateRequest>
 
 const count = z.int().nonnegative()
 
@@ -83,6 +91,10 @@ export const SourceRow = z.strictObject({
   quota: SourceQuota,
   /** Expected version for `POST /api/v1/sources/:id/quota`. */
   quotaVersion: count,
+  /** Client certificate that it must show. */
+  certificate: CertificateBinding.nullable(),
+  /** Expected version for `POST /api/v1/sources/:id/certificate`. */
+  certificateVersion: count,
 })
 export type SourceRow = z.infer<typeof SourceRow>
 

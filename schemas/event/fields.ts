@@ -150,6 +150,13 @@ export const eventFields = {
     'Source whose key authenticated the delivery.',
     'sealtrail',
   ),
+  'source.certificate': field(
+    'keyword',
+    'identity',
+    z.string().min(1).max(512),
+    'Name of the client certificate that the delivery came with, as the source is bound to it: `URI:…`, `DNS:…`, `email:…`, `subject:…` or `spki-sha256:…`. Verified.',
+    'sealtrail',
+  ),
   'source.event.id': field(
     'keyword',
     'clear',

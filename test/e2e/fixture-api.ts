@@ -358,6 +358,8 @@ function sourceRow(id: string, name: string, revokedAt: string | null, mapped: n
     unmapped: mapped === 0 ? 0 : 1,
     rejected: mapped === 0 ? 0 : 1,
     gaps: id === 'src-gateway' ? 1 : 0,
+    certificate: null,
+    certificateVersion: 0,
   }
 }
 

@@ -5,7 +5,12 @@ import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { callColumns, observationColumns } from '../../analytics/store/event-columns.ts'
 import { migrate, readMigrations } from '../../analytics/store/migrate.ts'
-import { callsDdl, observationsDdl } from '../../analytics/store/table-ddl.ts'
+import {
+  addColumnsDdl,
+  callsDdl,
+  observationsDdl,
+  youngerFields,
+} from '../../analytics/store/table-ddl.ts'
 import { type RunningStore, runStore } from './running-store.ts'
 
 const folder = new URL('../../analytics/store/migrations/', import.meta.url)
@@ -22,6 +27,8 @@ afterAll(async () => {
 test('the committed DDL is what the field catalogue generates; a new field needs a new migration', async () => {
   expect(await readFile(new URL('0001_observations.sql', folder), 'utf8')).toBe(observationsDdl())
   expect(await readFile(new URL('0002_calls.sql', folder), 'utf8')).toBe(callsDdl())
+  for (const [name, fields] of Object.entries(youngerFields))
+    expect(await readFile(new URL(name, folder), 'utf8')).toBe(addColumnsDdl(fields))
 })
 
 test('the tables in the engine have exactly the generated columns', async () => {

@@ -5,6 +5,7 @@ import {
   CreateSourceKeyReply,
   CreateSourceKeyRequest,
   RevokeSourceKeyRequest,
+  SetSourceCertificateRequest,
   SetSourceQuotaRequest,
   SourceDetailReply,
   type SourceRow,
@@ -74,6 +75,26 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
       const { id } = ownKey(context, principal, request.params.id)
       const { quota, expectedVersion } = request.body
       await context.control.setSourceQuota(id, quota, expectedVersion, actorOf(principal))
+      return {}
+    },
+  )
+
+  app.post(
+    '/api/v1/sources/:id/certificate',
+    {
+      schema: { params: KeyParams, body: SetSourceCertificateRequest, response: { 200: Empty } },
+      config: { roles: adminRole },
+    },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      const { id } = ownKey(context, principal, request.params.id)
+      const { certificate, expectedVersion } = request.body
+      await context.control.setSourceCertificate(
+        id,
+        certificate,
+        expectedVersion,
+        actorOf(principal),
+      )
       return {}
     },
   )
@@ -156,5 +177,7 @@ function rowOf(
     sinceStart: intake ?? null,
     quota: context.control.sourceQuota(key.id),
     quotaVersion: context.control.ownSourceQuota(key.id).version,
+    certificate: context.control.sourceCertificate(key.id).certificate,
+    certificateVersion: context.control.sourceCertificate(key.id).version,
   }
 }
