@@ -69,6 +69,16 @@ export class RecentMap<V> {
     }
   }
 
+  /** Every entry in the order of use, the oldest first: what {@link restore} takes. */
+  save<T>(stateOf: (value: V) => T): [string, T][] {
+    return Array.from(this.entries(), ([key, value]) => [key, stateOf(value)])
+  }
+
+  /** Puts entries into an empty map, in the order of use. */
+  restore<T>(saved: readonly (readonly [string, T])[], make: (state: T) => V): void {
+    for (const [key, state] of saved) this.use(key, () => make(state))
+  }
+
   private link(entry: Entry<V>): void {
     entry.older = this.newest
     entry.newer = undefined

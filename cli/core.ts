@@ -11,6 +11,7 @@ import { callRate } from '../analytics/detectors/call-rate.ts'
 import { firstScope } from '../analytics/detectors/first-scope.ts'
 import { newArgumentValue } from '../analytics/detectors/new-argument-value.ts'
 import { FoldRunner } from '../analytics/fold/fold-runner.ts'
+import { openFileFoldSnapshots } from '../analytics/snapshots/file-fold-snapshots.ts'
 import { CallFeed } from '../analytics/store/call-feed.ts'
 import { openColumnarClient } from '../analytics/store/columnar-client.ts'
 import { startColumnarProcess } from '../analytics/store/columnar-process.ts'
@@ -173,9 +174,21 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     alertsPerDay: configuration.alertsPerDay,
     onCalls: (logId, _upTo, changes) => callFeed.push(logId, changes),
     onError: (error) => logger.error({ err: error }, 'detection stopped'),
+    snapshots: openFileFoldSnapshots({
+      directory: paths.snapshots,
+      key: await keyring.storeKey('fold-snapshots'),
+      release: `${version}, Unicode ${process.versions.unicode}`,
+      onIgnored: (reason) =>
+        logger.warn({ reason }, 'a snapshot of the detection is not used: the log is read anew'),
+    }),
+    callsStored: (logId) => projector.callsProjected(logId),
+    callsCursor: (logId) => projector.callsCursor(logId),
   })
   observers.push(fold.observe)
-  await fold.follow(configuration.logId, (done, total) => onProgress('detection', done, total))
+  // Events are taken meanwhile: what is judged lags, and says so.
+  fold
+    .follow(configuration.logId)
+    .catch((error) => logger.error({ err: error }, 'detection stopped'))
   const reconciler = new Reconciler({
     client,
     reader,

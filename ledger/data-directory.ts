@@ -15,6 +15,7 @@ export function dataPaths(directory: string) {
     anchors: join(directory, 'anchors'),
     trees: join(directory, 'trees'),
     columnar: join(directory, 'columnar'),
+    snapshots: join(directory, 'snapshots'),
     exports: join(directory, 'exports'),
     controlSocket: join(directory, 'control.sock'),
     lock: join(directory, 'lock'),

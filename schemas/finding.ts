@@ -72,19 +72,22 @@ export const Explanation = z.strictObject({
 export type Explanation = z.infer<typeof Explanation>
 
 /** What a detector reports. It becomes a leaf of class `finding`; see `finding.*` in schemas/event/fields.ts. */
-export interface Finding {
-  /** hex SHA-256 over (detector id@version, log id, evidence indexes); appending it twice stores it once. */
-  readonly id: string
-  readonly logId: string
-  /** `id@version`, e.g. `first-scope@1`. */
-  readonly detector: string
-  readonly severity: Severity
-  /** Calibrated tail probability, rounded to 6 significant digits. */
-  readonly p: number
-  /** Leaf indexes, ascending; the first is the event that fired. At most 64. */
-  readonly evidence: readonly number[]
-  /** Occurred time of the event that fired. */
-  readonly occurredAt: string
-  readonly sentence: string
-  readonly explanation: Explanation
-}
+export const Finding = z
+  .strictObject({
+    /** hex SHA-256 over (detector id@version, log id, evidence indexes); appending it twice stores it once. */
+    id: z.string(),
+    logId: z.string(),
+    /** `id@version`, e.g. `first-scope@1`. */
+    detector: z.string(),
+    severity: Severity,
+    /** Calibrated tail probability, rounded to 6 significant digits. */
+    p: z.number(),
+    /** Leaf indexes, ascending; the first is the event that fired. At most 64. */
+    evidence: z.array(z.number()).readonly(),
+    /** Occurred time of the event that fired. */
+    occurredAt: z.string(),
+    sentence: z.string(),
+    explanation: Explanation,
+  })
+  .readonly()
+export type Finding = z.infer<typeof Finding>

@@ -1,5 +1,6 @@
+import { z } from 'zod'
 import { timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
-import type { Entity } from '../../schemas/finding.ts'
+import { Entity } from '../../schemas/finding.ts'
 import { RecentMap } from '../recent-map.ts'
 import {
   budgetThreshold,
@@ -25,26 +26,32 @@ const quietMs = 60_000
 /** Half-life of the baseline: seven days of buckets. */
 const decay = 0.5 ** (1 / (7 * 288))
 
-interface Series {
-  readonly entity: Entity
-  readonly tool: string
-  readonly firstSeenMs: number
-  bucket: number
+const Series = z.object({
+  entity: Entity,
+  tool: z.string(),
+  firstSeenMs: z.number(),
+  bucket: z.number(),
   /** Recorded time of its last call. */
-  arrivedMs: number
-  count: number
-  evidence: number[]
-  mayAlert: boolean
-  occurredAt: string
-  callsPerDay: number
+  arrivedMs: z.number(),
+  count: z.number(),
+  evidence: z.array(z.number()),
+  mayAlert: z.boolean(),
+  occurredAt: z.string(),
+  callsPerDay: z.number(),
   /** Decayed number of buckets, sum and sum of squares of counts. */
-  weight: number
-  sum: number
-  squares: number
-  buckets: number
-  silentUntil: number
-  recent: { bucket: number; count: number }[]
-}
+  weight: z.number(),
+  sum: z.number(),
+  squares: z.number(),
+  buckets: z.number(),
+  silentUntil: z.number(),
+  recent: z.array(z.object({ bucket: z.number(), count: z.number() })),
+})
+type Series = z.infer<typeof Series>
+
+const SavedState = z.object({
+  series: z.array(z.tuple([z.string(), Series])),
+  open: z.array(z.string()),
+})
 
 /**
  * Calls of an entity to a tool in five minutes, against its own baseline: a negative binomial fitted to its decayed
@@ -87,6 +94,20 @@ export const callRate: DetectorFactory = ({ alertsPerDay }) => {
         if (each !== undefined) drafts.push(...close(each, each.bucket + 1, alertsPerDay))
       }
       return drafts
+    },
+    save: () => ({
+      // Copies: the detector goes on.
+      series: series.save((each) => ({
+        ...each,
+        evidence: [...each.evidence],
+        recent: [...each.recent],
+      })),
+      open: [...open],
+    }),
+    restore(state) {
+      const saved = SavedState.parse(state)
+      series.restore(saved.series, (each) => each)
+      for (const key of saved.open) open.add(key)
     },
   }
   return detector

@@ -1,6 +1,7 @@
 import type { Call } from '../../schemas/call.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import type { Baseline, Contribution, Entity } from '../../schemas/finding.ts'
+import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
 
 /** A call as a detector sees it. Everything is derived from leaves: no clock, no randomness. */
 export interface JudgedCall {
@@ -54,6 +55,10 @@ export interface Detector {
   observe(call: JudgedCall): FindingDraft[]
   /** Leaf time went on: closes what waits for time. */
   advance(nowMs: number): FindingDraft[]
+  /** Everything that it has learnt, as JSON that does not change when it learns more. It holds names and values of the log. */
+  save(): JsonValue
+  /** Takes over what {@link save} gave, in a detector that has seen nothing. Throws for anything else. */
+  restore(state: JsonValue): void
 }
 
 export interface DetectorBudget {

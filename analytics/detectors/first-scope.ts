@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import type { Contribution } from '../../schemas/finding.ts'
 import { RecentMap } from '../recent-map.ts'
 import { capabilityOfName, capabilityOfTool, capabilityWeight } from './capability.ts'
@@ -9,7 +10,7 @@ import {
   type FindingDraft,
   type JudgedCall,
 } from './detector.ts'
-import { NoveltyCounter } from './novelty.ts'
+import { NoveltyCounter, NoveltyState } from './novelty.ts'
 
 const maxEntities = 20_000
 const maxSubjects = 512
@@ -73,9 +74,30 @@ export const firstScope: DetectorFactory = ({ alertsPerDay, onScore }) => {
       return worstOf(drafts, fresh)
     },
     advance: () => [],
+    save: () => ({
+      everybody: everybody.save(),
+      holders: holders.save(({ count }) => count),
+      entities: entities.save(({ subjects, firstSeenMs }) => [subjects.save(), firstSeenMs]),
+    }),
+    restore(state) {
+      const saved = SavedState.parse(state)
+      everybody.restore(saved.everybody)
+      holders.restore(saved.holders, (count) => ({ count }))
+      entities.restore(saved.entities, ([subjects, firstSeenMs]) => ({
+        subjects: new NoveltyCounter(maxSubjects, release).restore(subjects),
+        firstSeenMs,
+      }))
+      for (const [, { subjects }] of entities.entries()) kept += subjects.distinct
+    },
   }
   return detector
 }
+
+const SavedState = z.object({
+  everybody: NoveltyState,
+  holders: z.array(z.tuple([z.string(), z.number()])),
+  entities: z.array(z.tuple([z.string(), z.tuple([NoveltyState, z.number()])])),
+})
 
 /** The most surprising right of a call speaks for all that were new in it: one call is one finding. */
 function worstOf(drafts: readonly FindingDraft[], fresh: readonly string[]): FindingDraft[] {

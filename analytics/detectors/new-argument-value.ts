@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import type { Contribution } from '../../schemas/finding.ts'
 import { RecentMap } from '../recent-map.ts'
 import { argumentValues, classifyValue, type ValueClass } from './argument-values.ts'
@@ -12,8 +13,8 @@ import {
   type JudgedCall,
 } from './detector.ts'
 import { nats, quote, round } from './first-scope.ts'
-import { NoveltyCounter } from './novelty.ts'
-import { ResultMemory } from './result-memory.ts'
+import { NoveltyCounter, NoveltyState } from './novelty.ts'
+import { ResultMemory, ResultMemoryState } from './result-memory.ts'
 
 const maxKeys = 50_000
 const maxValuesPerKey = 256
@@ -112,9 +113,33 @@ export const newArgumentValue: DetectorFactory = ({ alertsPerDay, onScore }) => 
       return drafts
     },
     advance: () => [],
+    save: () => ({
+      own: own.save(({ values, firstSeenMs }) => [values.save(), firstSeenMs]),
+      all: all.save((values) => values.save()),
+      results: results.save(),
+    }),
+    restore(state) {
+      const saved = SavedState.parse(state)
+      const counterOf = (values: NoveltyState) =>
+        new NoveltyCounter(maxValuesPerKey).restore(values)
+      own.restore(saved.own, ([values, firstSeenMs]) => ({
+        values: counterOf(values),
+        firstSeenMs,
+      }))
+      all.restore(saved.all, counterOf)
+      for (const [, { values }] of own.entries()) held += values.distinct
+      for (const [, values] of all.entries()) held += values.distinct
+      results.restore(saved.results)
+    },
   }
   return detector
 }
+
+const SavedState = z.object({
+  own: z.array(z.tuple([z.string(), z.tuple([NoveltyState, z.number()])])),
+  all: z.array(z.tuple([z.string(), NoveltyState])),
+  results: ResultMemoryState,
+})
 
 /** The most surprising value of a call speaks for it; the number of values looked at is paid for. */
 function decide(

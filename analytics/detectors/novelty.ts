@@ -1,6 +1,15 @@
+import { z } from 'zod'
 import { RecentMap } from '../recent-map.ts'
 
 const freeTextCapacity = 32
+
+/** Observations, values seen once, and times by value, the value unused for longest first. */
+export const NoveltyState = z.tuple([
+  z.number(),
+  z.number(),
+  z.array(z.tuple([z.string(), z.number()])),
+])
+export type NoveltyState = z.infer<typeof NoveltyState>
 
 /**
  * How often values of one kind were seen, and how likely the next one is new: Good-Turing, (values seen once + 0.5) /
@@ -19,6 +28,19 @@ export class NoveltyCounter {
     this.capacity = capacity
     // A forgotten singleton stays counted as one: the habit of bringing new values is not forgotten.
     this.counts = new RecentMap(Number.POSITIVE_INFINITY, (_count, value) => onForget(value))
+  }
+
+  /** What was counted, as JSON. */
+  save(): NoveltyState {
+    return [this.observations, this.singletons, this.counts.save(({ times }) => times)]
+  }
+
+  /** Takes over what was saved, into an empty counter. */
+  restore([observations, singletons, counts]: NoveltyState): this {
+    this.observations = observations
+    this.singletons = singletons
+    this.counts.restore(counts, (times) => ({ times }))
+    return this
   }
 
   get size(): number {

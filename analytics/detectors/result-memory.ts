@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { RecentMap } from '../recent-map.ts'
 
@@ -14,6 +15,12 @@ interface Words {
   recent: Map<number, number>
   former: Map<number, number>
 }
+
+const Hashes = z.array(z.tuple([z.number(), z.number()]))
+
+/** Recent and former words of each session, the session unused for longest first. */
+export const ResultMemoryState = z.array(z.tuple([z.string(), z.tuple([Hashes, Hashes])]))
+export type ResultMemoryState = z.infer<typeof ResultMemoryState>
 
 /**
  * Remembers the words of earlier results of a session, so that a value can be traced to the result that supplied it.
@@ -43,6 +50,19 @@ export class ResultMemory {
     }
     this.held += sizeOf(known)
     while (this.held > maxTokens && this.sessions.evictOldest()) {}
+  }
+
+  save(): ResultMemoryState {
+    return this.sessions.save(({ recent, former }) => [[...recent], [...former]])
+  }
+
+  /** Takes over what was saved, into an empty memory. */
+  restore(saved: ResultMemoryState): void {
+    this.sessions.restore(saved, ([recent, former]) => ({
+      recent: new Map(recent),
+      former: new Map(former),
+    }))
+    for (const [, words] of this.sessions.entries()) this.held += sizeOf(words)
   }
 
   /** Leaf of the earlier result that held this value word for word. */

@@ -1,7 +1,8 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { CommitObserver, CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
 import { heldBytes } from '../../ledger/held-bytes.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
+import { hex } from '../../schemas/bytes.ts'
 import type { CallChange } from '../../schemas/call.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
@@ -10,6 +11,7 @@ import type { Digest } from '../../schemas/tlog/digest.ts'
 import type { DetectorFactory } from '../detectors/detector.ts'
 import { toFindingEvent } from './finding-event.ts'
 import { Fold } from './fold.ts'
+import type { FoldSnapshot, FoldSnapshots } from './fold-snapshot.ts'
 
 export interface FoldRunnerParts {
   readonly reader: LedgerReader
@@ -22,6 +24,12 @@ export interface FoldRunnerParts {
    * the fold goes on when it resolves. */
   readonly onCalls: (logId: string, upTo: number, changes: readonly CallChange[]) => Promise<void>
   readonly onError: (error: Error) => void
+  /** Spares a start reading the whole log again; absent where every start does. */
+  readonly snapshots?: FoldSnapshots
+  /** Leaves [0, n) of a log whose call changes are known to be stored: a snapshot must not be ahead of them. */
+  readonly callsStored?: (logId: string) => number
+  /** The same as the columnar store itself says, at a start. */
+  readonly callsCursor?: (logId: string) => Promise<number>
 }
 
 const leavesPerSlice = 500
@@ -32,6 +40,10 @@ const leavesATurn = 32
  * same leaves meanwhile.
  */
 const maxWaitingBytes = 128 * 1024 * 1024
+/** A snapshot is taken after this many leaves, and at stop. */
+const leavesASnapshot = 50_000
+/** How often it is looked whether the calls of a snapshot are stored. */
+const snapshotNapMs = 250
 /** Pause after a failure of the ledger or the appender. */
 const retryMs = 1000
 
@@ -74,23 +86,22 @@ export class FoldRunner {
   ): Promise<void> {
     const log: LogFold = {
       logId,
-      fold: new Fold({
-        logId,
-        digest: this.parts.digest,
-        detectors: this.parts.detectors,
-        ...(this.parts.alertsPerDay === undefined ? {} : { alertsPerDay: this.parts.alertsPerDay }),
-        onDetectorError: this.parts.onError,
-      }),
+      fold: this.newFold(logId),
       next: 0,
       size: await this.parts.reader.size(logId),
       waiting: [],
       waitingBytes: 0,
       recorded: new Set(),
       pending: [],
+      lastCallLeaf: -1,
+      snapshotAt: 0,
+      snapshot: undefined,
       running: undefined,
       retry: undefined,
     }
+    await this.restore(log)
     this.logs.set(logId, log)
+    log.size = await this.parts.reader.size(logId)
     // A commit during the refold must not start a second reader of the same leaves.
     const refold = this.refold(log, onProgress)
     log.running = refold.catch(() => undefined)
@@ -110,6 +121,92 @@ export class FoldRunner {
     for (const log of this.logs.values()) {
       clearTimeout(log.retry)
       await log.running
+      await log.snapshot
+      if (log.next > log.snapshotAt && this.callsAreStored(log.logId, log.lastCallLeaf)) {
+        await this.store(log, await this.snapshotOf(log))
+      }
+    }
+  }
+
+  private newFold(logId: string): Fold {
+    const { digest, detectors, alertsPerDay, onError } = this.parts
+    return new Fold({
+      logId,
+      digest,
+      detectors,
+      ...(alertsPerDay === undefined ? {} : { alertsPerDay }),
+      onDetectorError: onError,
+    })
+  }
+
+  /** Takes over the state of a snapshot that fits: same rules, same history, and its calls are stored. */
+  private async restore(log: LogFold): Promise<void> {
+    const { snapshots, reader, callsCursor } = this.parts
+    const snapshot = await snapshots?.load(log.logId)
+    if (snapshot === undefined) return
+    const { rules, leaves, leafHash, lastCallLeaf } = snapshot
+    if (rules !== log.fold.rules || leaves > log.size) return
+    const last = await reader.readOne(log.logId, leaves - 1)
+    if (last === undefined || hex(last.leafHash) !== leafHash) return
+    const cursor = (await callsCursor?.(log.logId)) ?? Number.POSITIVE_INFINITY
+    if (cursor <= lastCallLeaf) return
+    try {
+      log.fold.restore(snapshot.state)
+    } catch (error) {
+      this.parts.onError(error instanceof Error ? error : new Error(String(error)))
+      log.fold = this.newFold(log.logId)
+      return
+    }
+    log.next = leaves
+    log.snapshotAt = leaves
+    log.lastCallLeaf = lastCallLeaf
+    for (const id of snapshot.recorded) log.recorded.add(id)
+    log.pending = snapshot.pending
+  }
+
+  /** Takes a snapshot and stores it as soon as its calls are; the fold goes on meanwhile. */
+  private async takeSnapshot(log: LogFold): Promise<void> {
+    if (this.parts.snapshots === undefined || log.snapshot !== undefined) return
+    const snapshot = await this.snapshotOf(log)
+    log.snapshotAt = log.next
+    log.snapshot = (async () => {
+      while (!this.callsAreStored(log.logId, snapshot.lastCallLeaf)) {
+        if (this.stopped) return
+        await sleep(snapshotNapMs)
+      }
+      await this.store(log, snapshot)
+    })().finally(() => {
+      log.snapshot = undefined
+    })
+  }
+
+  private callsAreStored(logId: string, lastCallLeaf: number): boolean {
+    const stored = this.parts.callsStored?.(logId) ?? Number.POSITIVE_INFINITY
+    return stored > lastCallLeaf
+  }
+
+  private async snapshotOf(log: LogFold): Promise<FoldSnapshot> {
+    const { logId, next: leaves, lastCallLeaf } = log
+    const last = await this.parts.reader.readOne(logId, leaves - 1)
+    if (last === undefined) throw new Error(`leaf ${leaves - 1} of ${logId} did not come`)
+    return {
+      rules: log.fold.rules,
+      leaves,
+      leafHash: hex(last.leafHash),
+      lastCallLeaf,
+      recorded: [...log.recorded],
+      pending: [...log.pending],
+      state: log.fold.save(),
+    }
+  }
+
+  /** A snapshot that cannot be written is no reason to stop judging. */
+  private async store(log: LogFold, snapshot: FoldSnapshot): Promise<void> {
+    try {
+      await this.parts.snapshots?.store(log.logId, snapshot)
+      log.snapshotAt = snapshot.leaves
+    } catch (error) {
+      this.parts.onError(error instanceof Error ? error : new Error(String(error)))
     }
   }
 
@@ -163,11 +260,13 @@ export class FoldRunner {
       if (leaf.event['event.class'] === 'finding' && recordedId !== undefined)
         log.recorded.add(recordedId)
       const output = log.fold.step(leaf)
+      if (output.calls.length > 0) log.lastCallLeaf = leaf.index
       changes.push(...output.calls)
       log.pending.push(...output.findings)
     }
     log.next += leaves.length
     await this.parts.onCalls(log.logId, log.next, changes)
+    if (log.next - log.snapshotAt >= leavesASnapshot) await this.takeSnapshot(log)
     // Give the event loop to whoever waits for an answer.
     await nextTurn()
   }
@@ -213,7 +312,7 @@ export class FoldRunner {
 
 interface LogFold {
   readonly logId: string
-  readonly fold: Fold
+  fold: Fold
   /** First leaf that is not folded. */
   next: number
   size: number
@@ -222,6 +321,12 @@ interface LogFold {
   /** Ids of findings that are leaves already. */
   readonly recorded: Set<string>
   pending: Finding[]
+  /** Last leaf that changed a call. */
+  lastCallLeaf: number
+  /** Leaves of the last snapshot. */
+  snapshotAt: number
+  /** The one that waits for its calls. */
+  snapshot: Promise<void> | undefined
   running: Promise<void> | undefined
   retry: NodeJS.Timeout | undefined
 }

@@ -1,9 +1,10 @@
+import { z } from 'zod'
 import type { CommittedLeaf } from '../../ledger/committed.ts'
 import { hex, utf8 } from '../../schemas/bytes.ts'
 import type { CallChange } from '../../schemas/call.ts'
 import { timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
 import type { Baseline, Finding, Severity } from '../../schemas/finding.ts'
-import { canonicalJson } from '../../schemas/leaf/canonical-json.ts'
+import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import type { Digest } from '../../schemas/tlog/digest.ts'
 import { cutText } from '../detectors/cut-text.ts'
 import type { Detector, DetectorFactory, FindingDraft } from '../detectors/detector.ts'
@@ -33,6 +34,17 @@ export interface FoldOptions {
 const holdOffMs = 86_400_000
 const dayMs = 86_400_000
 
+const defaultAlertsPerDay = 10
+/** Raised when the fold itself, not a detector, comes to other findings. */
+const foldVersion = 1
+
+const SavedState = z.object({
+  watermarks: z.array(z.tuple([z.string(), z.number()])),
+  held: z.array(z.tuple([z.string(), z.number()])),
+  rate: z.tuple([z.number(), z.number(), z.number()]),
+  detectors: z.array(z.custom<JsonValue>()),
+})
+
 /**
  * The deterministic fold over one log: (state, leaf) to (state, calls and findings). Time moves only by leaves: by the
  * recorded time of ticks and records. The same leaves give the same findings on every machine.
@@ -51,7 +63,7 @@ export class Fold {
   constructor(options: FoldOptions) {
     this.options = options
     const budget = {
-      alertsPerDay: options.alertsPerDay ?? 10,
+      alertsPerDay: options.alertsPerDay ?? defaultAlertsPerDay,
       ...(options.onScore === undefined ? {} : { onScore: options.onScore }),
     }
     this.detectors = options.detectors.map((make) => make(budget))
@@ -93,6 +105,37 @@ export class Fold {
       }
     }
     return { calls, findings }
+  }
+
+  /** Names the rules by which the state came to be: another version of them must read the leaves again. */
+  get rules(): string {
+    const { alertsPerDay = defaultAlertsPerDay } = this.options
+    return [
+      `fold@${foldVersion}`,
+      ...this.detectors.map(({ id }) => id),
+      `alerts=${alertsPerDay}`,
+    ].join(' ')
+  }
+
+  /** Everything that the fold has learnt, as JSON. It holds names and values of the log. */
+  save(): JsonValue {
+    return {
+      watermarks: this.watermarks.save(),
+      held: this.held.save(({ untilMs }) => untilMs),
+      rate: [this.calls, this.callDays, this.callsAtMs],
+      detectors: this.detectors.map((detector) => detector.save()),
+    }
+  }
+
+  /** Takes over what a fold of the same {@link rules} saved, in one that has read nothing. Throws for anything else. */
+  restore(state: JsonValue): void {
+    const saved = SavedState.parse(state)
+    this.watermarks.restore(saved.watermarks)
+    this.held.restore(saved.held, (untilMs) => ({ untilMs }))
+    ;[this.calls, this.callDays, this.callsAtMs] = saved.rate
+    for (const [at, detector] of this.detectors.entries()) {
+      detector.restore(saved.detectors[at] ?? null)
+    }
   }
 
   /**

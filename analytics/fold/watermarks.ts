@@ -7,6 +7,14 @@ export const latenessMs = 15 * 60_000
 export class Watermarks {
   private readonly newest = new RecentMap<{ ms: number }>(10_000)
 
+  save(): [string, number][] {
+    return this.newest.save(({ ms }) => ms)
+  }
+
+  restore(saved: readonly (readonly [string, number])[]): void {
+    this.newest.restore(saved, (ms) => ({ ms }))
+  }
+
   /** Takes a record over and says whether it is late. */
   isLate(sourceId: string, occurredMs: number): boolean {
     const mark = this.newest.use(sourceId, () => ({ ms: occurredMs }))

@@ -109,6 +109,8 @@ describe('content that an attacker wrote', () => {
         throw new Error('defect')
       },
       advance: () => [],
+      save: () => null,
+      restore: () => undefined,
     })
     const { make, run, errors, fold } = taught([failing, firstScope])
     errors.length = 0
