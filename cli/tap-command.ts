@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Shipper } from '../ingest/collectors/shipper.ts'
+import { Shipper, type WhenFull } from '../ingest/collectors/shipper.ts'
 import { runStdioTap } from '../ingest/collectors/stdio-tap.ts'
 import { SealtrailError } from '../schemas/errors.ts'
 import { parseSourceSecret } from '../schemas/source-key.ts'
 
-export const tapHelp = `sealtrail tap --server NAME [--url URL] [--spool DIR] -- COMMAND [ARGS…]
+export const tapHelp = `sealtrail tap --server NAME [--url URL] [--spool DIR] [--when-full drop|block] [--allow-http] -- COMMAND [ARGS…]
 
 Runs an MCP stdio server and records what a client asks of it. Put it in front of the command in your client's
 configuration:
@@ -20,6 +20,9 @@ leaves this machine. While the receiver is away, records wait in an encrypted sp
   --server NAME   Name of the server on the record. Required.
   --url URL       Receiver; default $SEALTRAIL_URL or http://127.0.0.1:3000
   --spool DIR     Folder of the spool; default ~/.sealtrail/spool/NAME
+  --when-full     What happens when the spool is full: drop (default) loses records and leaves a gap that is on the
+                  record; block makes the server wait until they can be kept.
+  --allow-http    Sends the key and the records to another machine in the clear. Without it such a URL is refused.
 
 Environment:
   SEALTRAIL_SOURCE_SECRET        Source secret (sts_…) as shown when the source was created.
@@ -28,7 +31,8 @@ Environment:
   SEALTRAIL_CLIENT_CERT_FILE     Certificate that this source shows, with its key in SEALTRAIL_CLIENT_KEY_FILE.
   SEALTRAIL_AGENT, SEALTRAIL_USER, SEALTRAIL_WORKFLOW   Who uses the server; stand on the record as asserted.
   SEALTRAIL_CONVERSATION         Ties the servers of one conversation together on the record.
-  SEALTRAIL_SPOOL_BYTES          Size limit of the spool folder; default 67108864. What does not fit leaves a gap.
+  SEALTRAIL_SPOOL_BYTES          Size limit of the spool folder; default 67108864.
+  SEALTRAIL_WHEN_FULL            As --when-full.
 
 Without a source secret the tap passes everything through and records nothing.
 `
@@ -46,10 +50,22 @@ export async function tapCommand(argv: readonly string[]): Promise<number> {
   }
   const { values } = parseArgs({
     args: own,
-    options: { server: { type: 'string' }, url: { type: 'string' }, spool: { type: 'string' } },
+    options: {
+      server: { type: 'string' },
+      url: { type: 'string' },
+      spool: { type: 'string' },
+      'when-full': { type: 'string', default: nonEmpty(process.env.SEALTRAIL_WHEN_FULL) ?? 'drop' },
+      'allow-http': { type: 'boolean', default: false },
+    },
   })
   if (values.server === undefined || command === undefined) {
     throw new SealtrailError('CONFIG_INVALID', 'tap needs --server NAME and a command after --', {
+      hint: 'See sealtrail tap --help.',
+    })
+  }
+  const whenFull = values['when-full']
+  if (whenFull !== 'drop' && whenFull !== 'block') {
+    throw new SealtrailError('CONFIG_INVALID', '--when-full is drop or block', {
       hint: 'See sealtrail tap --help.',
     })
   }
@@ -61,27 +77,45 @@ export async function tapCommand(argv: readonly string[]): Promise<number> {
     userName: nonEmpty(process.env.SEALTRAIL_USER),
     workflowId: nonEmpty(process.env.SEALTRAIL_WORKFLOW),
     conversationId: nonEmpty(process.env.SEALTRAIL_CONVERSATION),
-    shipper: shipperOf(values.server, values.url, values.spool),
+    shipper: shipperOf(values.server, {
+      url: values.url,
+      spool: values.spool,
+      whenFull,
+      allowHttp: values['allow-http'],
+    }),
     clock: () => performance.timeOrigin + performance.now(),
     stdin: process.stdin,
     stdout: process.stdout,
   })
 }
 
+interface ShipperSettings {
+  readonly url: string | undefined
+  readonly spool: string | undefined
+  readonly whenFull: WhenFull
+  readonly allowHttp: boolean
+}
+
 /** A broken configuration must not break the wrapped server: it runs unrecorded, and stderr says so. */
 function shipperOf(
   server: string,
-  url: string | undefined,
-  spool: string | undefined,
+  { spool, whenFull, allowHttp, ...given }: ShipperSettings,
 ): Shipper | undefined {
   const secret = parseSourceSecret(readSecret() ?? '')
   if (secret === undefined) {
     warn('no valid source secret in SEALTRAIL_SOURCE_SECRET; nothing is recorded')
     return undefined
   }
+  const url = given.url ?? nonEmpty(process.env.SEALTRAIL_URL) ?? 'http://127.0.0.1:3000'
+  const refusal = urlRefusal(url, allowHttp)
+  if (refusal !== undefined) {
+    warn(`${refusal}; nothing is recorded`)
+    return undefined
+  }
   const folder = server.replace(/[^A-Za-z0-9_.-]/g, '_').slice(0, 64)
   return new Shipper({
-    url: url ?? nonEmpty(process.env.SEALTRAIL_URL) ?? 'http://127.0.0.1:3000',
+    url,
+    whenFull,
     secret,
     certificates: {
       caFile: nonEmpty(process.env.SEALTRAIL_CA_FILE),
@@ -93,6 +127,18 @@ function shipperOf(
     clock: () => performance.timeOrigin + performance.now(),
     onProblem: warn,
   })
+}
+
+/** Why nothing is sent to a URL: key and records would cross a network in the clear. */
+function urlRefusal(text: string, allowHttp: boolean): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol === 'https:') return undefined
+  if (url?.protocol !== 'http:') return `${text.slice(0, 200)} is no http or https URL`
+  const isLocal =
+    /^(?:localhost|.+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(url.hostname) || allowHttp
+  return isLocal
+    ? undefined
+    : `${url.origin} is another machine, and http sends the source key in the clear (use https, or --allow-http)`
 }
 
 function readSecret(): string | undefined {

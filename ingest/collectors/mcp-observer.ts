@@ -49,8 +49,6 @@ const maxOpenRequests = 10_000
 const maxOpenBytes = 64 * 1024 * 1024
 /** Tools whose definition is remembered, those listed last. */
 const maxDefinitions = 10_000
-const maxRawChars = 131_072
-const maxValueChars = 131_072
 /** Of a list on the record: below what a receiver keeps of one JSON field, 128 KiB of UTF-8. */
 const maxListBytes = 96_000
 
@@ -81,6 +79,7 @@ const countedMethods: ReadonlySet<string> = new Set([
  *
  * Both eras: 2025 (`initialize` handshake) and 2026-07-28 (`server/discover`, client information in each `_meta`).
  * Requests and answers are paired by (direction, id, JSON type of the id): server-initiated requests have their own.
+ * Values stand whole in the events: they are cut when they were redacted, see cut-to-fit.ts.
  */
 export class McpObserver {
   private readonly identity: TapIdentity
@@ -289,7 +288,7 @@ export class McpObserver {
         }),
       })
     } else if (eventClass === 'resource_read') {
-      Object.assign(event, definedOnly({ 'mcp.resource.uri': cut(params.uri, 4096) }))
+      Object.assign(event, definedOnly({ 'mcp.resource.uri': text(params.uri) }))
     } else if (eventClass === 'prompt_get') {
       Object.assign(event, definedOnly({ 'gen_ai.prompt.name': name(params.name) }))
       if (params.arguments !== undefined)
@@ -385,7 +384,7 @@ export class McpObserver {
       'event.class': 'other',
       'error.type': why,
       'raw.encoding': 'utf8',
-      'raw.record': new TextDecoder().decode(line.bytes.subarray(0, 32_768)),
+      'raw.record': new TextDecoder().decode(line.bytes),
       'raw.size_bytes': line.sizeBytes,
     }
   }
@@ -407,7 +406,7 @@ export class McpObserver {
       'source.completeness': 'full',
       'mcp.direction': direction,
       'mcp.server.name': identity.serverName,
-      'mcp.server.url': identity.command.slice(0, 4096).toWellFormed(),
+      'mcp.server.url': identity.command.toWellFormed(),
       'mcp.session.id': identity.sessionId,
       'network.transport': 'pipe',
       'host.name': identity.hostName,
@@ -446,7 +445,7 @@ function outcomeOf(
       ...definedOnly({
         'rpc.response.status_code': name(code),
         'error.type': name(code),
-        'error.message': cut(error.message, 8192),
+        'error.message': text(error.message),
       }),
     }
   }
@@ -485,13 +484,10 @@ function captured(
   field: 'gen_ai.tool.call.arguments' | 'gen_ai.tool.call.result',
   value: JsonValue,
 ): Partial<SourceEvent> {
-  const json = JSON.stringify(value)
-  const sizeBytes = utf8(json).length
-  const truncated = json.length > maxValueChars
   return {
-    [field]: truncated ? json.slice(0, maxValueChars).toWellFormed() : value,
-    [`${group}.size_bytes`]: sizeBytes,
-    [`${group}.capture`]: truncated ? 'truncated' : 'full',
+    [field]: value,
+    [`${group}.size_bytes`]: utf8(JSON.stringify(value)).length,
+    [`${group}.capture`]: 'full',
   }
 }
 
@@ -508,7 +504,7 @@ function resultValue(result: JsonValue): JsonValue {
 
 function rawFields(raw: string): Partial<SourceEvent> {
   return {
-    'raw.record': raw.slice(0, maxRawChars).toWellFormed(),
+    'raw.record': raw.toWellFormed(),
     'raw.encoding': 'utf8',
     'raw.size_bytes': utf8(raw).length,
   }

@@ -8,6 +8,7 @@ import { chainKeyOf, type SourceSecret, sourceKeyOf, spoolKeyOf } from '../../sc
 import { heartbeatIntervalMs } from '../../schemas/source-liveness.ts'
 import { createRedactionToken } from '../redaction/redaction-token.ts'
 import { createRedactor, type Redactor } from '../redaction/redactor.ts'
+import { cutToFit } from './cut-to-fit.ts'
 import { wholeMicroseconds } from './microseconds.ts'
 import {
   type CollectorCertificates,
@@ -15,6 +16,12 @@ import {
   type ReceiverReply,
 } from './receiver-client.ts'
 import { claimOrphans, releaseOrphan, Spool, type SpoolBatch, type SpoolReader } from './spool.ts'
+
+/**
+ * `drop`: the observed program goes on, and what is lost leaves a gap that is on the record. `block`: it waits until
+ * records can be kept again, so that nothing happens unrecorded.
+ */
+export type WhenFull = 'drop' | 'block'
 
 export interface ShipperOptions {
   /** Base URL of the receiver, e.g. `http://127.0.0.1:3000`. */
@@ -24,6 +31,8 @@ export interface ShipperOptions {
   readonly spoolDirectory: string
   /** Limit of the whole folder. */
   readonly spoolMaxBytes: number
+  /** What happens when nothing more can be kept. Default `drop`. */
+  readonly whenFull?: WhenFull
   readonly clock: () => number
   readonly onProblem: (message: string) => void
 }
@@ -37,6 +46,8 @@ const maxQueuedBytes = 32 * 1024 * 1024
  * felt as latency of one call in a hundred.
  */
 const lingerMs = 50
+/** Kept free for what is under way when the observed program is made to wait. */
+const reservedBytes = 8 * 1024 * 1024
 const firstRetryMs = 250
 const lastRetryMs = 10_000
 /** A receiver that asks for more patience than this is asked again anyway. */
@@ -44,9 +55,9 @@ const maxRetryAfterMs = 300_000
 const requestTimeoutMs = 5000
 
 /**
- * Numbers, redacts and delivers records: in order, exactly once by number, never blocking whoever hands them over.
- * While the receiver is away they wait in an encrypted spool; what does not fit leaves a hole in the numbers, which
- * the log shows as a gap.
+ * Numbers, redacts and delivers records: in order, exactly once by number, never blocking whoever hands them over:
+ * who is to wait asks for {@link Shipper.room}. While the receiver is away records wait in an encrypted spool; what
+ * does not fit leaves a hole in the numbers, which the log shows as a gap.
  */
 export class Shipper {
   private readonly options: ShipperOptions
@@ -76,6 +87,9 @@ export class Shipper {
   private closing = false
   private complained = false
   private spoolComplained = false
+  /** Records that were lost since the last contact; each left its number out. */
+  private lostRecords = 0
+  private waiting: (() => void)[] = []
 
   constructor(options: ShipperOptions) {
     this.options = options
@@ -113,8 +127,8 @@ export class Shipper {
       this.lost()
       return
     }
-    if (this.failing && this.sending === undefined && !this.closing) {
-      this.keep([json])
+    if (this.failing && this.sending === undefined && !this.closing && this.queue.length === 0) {
+      this.queueAgain(this.keep([json]))
       return
     }
     this.queue.push(json)
@@ -125,12 +139,36 @@ export class Shipper {
   /** Something happened that could not be recorded: the next record skips a number, so that the log shows the gap. */
   lost(): void {
     this.dropped++
+    this.lostRecords++
+  }
+
+  /**
+   * Where the policy is to block: a promise that resolves when records can be kept again; undefined while they can.
+   * Asked for early enough that what is under way still fits.
+   */
+  room(): Promise<void> | undefined {
+    if (this.hasRoom()) return undefined
+    return new Promise((resolve) => this.waiting.push(resolve))
+  }
+
+  private hasRoom(): boolean {
+    if (this.options.whenFull !== 'block' || this.closing) return true
+    const queueIsFree =
+      this.queue.length < maxQueuedRecords / 2 && this.queuedBytes < maxQueuedBytes / 2
+    const reserve = Math.min(reservedBytes, this.options.spoolMaxBytes / 2)
+    return queueIsFree && (!this.failing || this.spool.hasRoomFor(reserve))
+  }
+
+  private wakeWaiting(): void {
+    if (!this.hasRoom()) return
+    for (const resolve of this.waiting.splice(0)) resolve()
   }
 
   /** Says that the stream ends, and gives delivery a last chance; the rest stays in the spool. */
   async close(graceMs: number): Promise<void> {
     clearInterval(this.heartbeat)
     this.closing = true
+    this.wakeWaiting()
     this.record(this.signal('close'))
     const deadline = setTimeout(() => this.hurry(), graceMs)
     while (this.hasWork() && !this.aborted.signal.aborted) {
@@ -142,6 +180,8 @@ export class Shipper {
     clearTimeout(deadline)
     clearTimeout(this.timer)
     this.keepQueue()
+    // There is no later: what could not be kept by now is lost.
+    this.countLost(this.queue.length)
     this.spool.sync()
   }
 
@@ -154,7 +194,7 @@ export class Shipper {
   private number(event: SourceEvent): string {
     const seq = this.seq + this.dropped
     const numbered: SourceEvent = {
-      ...this.redactor.redactEvent(event),
+      ...cutToFit(this.redactor.redactEvent(event)),
       'source.epoch': this.epoch,
       'source.seq': seq,
       ...(this.dropped > 0 ? {} : { 'source.prev': this.prev }),
@@ -194,6 +234,7 @@ export class Shipper {
     this.timer = undefined
     this.sending = this.send().finally(() => {
       this.sending = undefined
+      this.wakeWaiting()
       if (this.hasWork()) this.wake(this.failing ? this.retryMs : lingerMs)
     })
   }
@@ -212,6 +253,7 @@ export class Shipper {
       this.failing = false
       this.retryMs = firstRetryMs
       this.complained = false
+      this.countLost(0)
     } catch (error) {
       this.keepQueue()
       this.retryMs = this.failing ? Math.min(this.retryMs * 2, lastRetryMs) : firstRetryMs
@@ -313,20 +355,55 @@ export class Shipper {
   }
 
   private keepQueue(): void {
-    this.keep([...this.inFlight, ...this.queue])
+    const records = [...this.inFlight, ...this.queue]
     this.inFlight = []
     this.queue = []
     this.queuedBytes = 0
+    this.queueAgain(this.keep(records))
   }
 
-  /** What does not fit has its number already: its absence is the gap. */
-  private keep(records: readonly string[]): void {
-    const refused = records.filter((record) => !this.spool.append(record)).length
-    if (refused === 0 || this.spoolComplained) return
+  /**
+   * Puts records into the spool. What does not fit has its number already: its absence is the gap. Where the policy is
+   * to block it stays in the queue instead, which the program that waits cannot fill.
+   *
+   * @returns what is to stay in the queue.
+   */
+  private keep(records: readonly string[]): readonly string[] {
+    const blocks = this.options.whenFull === 'block'
+    for (const [at, record] of records.entries()) {
+      if (this.spool.append(record)) continue
+      this.sayFull(blocks)
+      if (blocks) return records.slice(at)
+      this.lostRecords++
+    }
+    return []
+  }
+
+  private sayFull(blocks: boolean): void {
+    if (this.spoolComplained) return
     this.spoolComplained = true
     this.options.onProblem(
-      `the spool ${this.spool.path} is full or cannot be written; records are lost and leave a gap`,
+      `the spool ${this.spool.path} is full or cannot be written; ${
+        blocks ? 'the server waits until it has room' : 'records are lost and leave a gap'
+      }`,
     )
+  }
+
+  private queueAgain(records: readonly string[]): void {
+    for (const record of records) {
+      this.queue.push(record)
+      this.queuedBytes += record.length
+    }
+  }
+
+  /** Says how many, once it is known: on the record the gap says the same. */
+  private countLost(more: number): void {
+    this.lostRecords += more
+    if (this.lostRecords === 0) return
+    const many = this.lostRecords === 1 ? '1 record was' : `${this.lostRecords} records were`
+    this.options.onProblem(`${many} lost; the gap is on the record`)
+    this.lostRecords = 0
+    this.spoolComplained = false
   }
 }
 

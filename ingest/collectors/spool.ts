@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -61,13 +62,27 @@ export class Spool {
       if (this.othersBytes + this.bytes + line.length > this.maxBytes) return false
       for (let at = 0; at < line.length; ) at += writeSync(this.handle, line, at)
     } catch {
-      // A line may stand half in the file now: nothing after it could be read.
-      this.broken = this.handle !== undefined
+      this.takeBack()
       return false
     }
     this.lines++
     this.bytes += line.length
     return true
+  }
+
+  /** A line may stand half in the file: nothing after it could be read. When the disk has room again it goes on. */
+  private takeBack(): void {
+    if (this.handle === undefined) return
+    try {
+      ftruncateSync(this.handle, this.bytes)
+    } catch {
+      this.broken = true
+    }
+  }
+
+  /** True while the folder has room for so many bytes more, as far as this process knows. */
+  hasRoomFor(bytes: number): boolean {
+    return !this.broken && this.othersBytes + this.bytes + bytes <= this.maxBytes
   }
 
   sync(): void {

@@ -51,10 +51,25 @@ export async function runStdioTap(options: StdioTapOptions): Promise<number> {
         // Whatever a message does to the observer, the session goes on; what is lost leaves a gap.
         options.shipper?.lost()
       }
+      waitForRoom()
     })
   }
-  forward(options.stdin, child.stdin, (chunk) => observe('client_to_server', chunk))
-  forward(child.stdout, options.stdout, (chunk) => observe('server_to_client', chunk))
+  const ways = [
+    forward(options.stdin, child.stdin, (chunk) => observe('client_to_server', chunk)),
+    forward(child.stdout, options.stdout, (chunk) => observe('server_to_client', chunk)),
+  ]
+  let holding = false
+  /** Where nothing is to happen unrecorded: both directions stand still until records can be kept. */
+  const waitForRoom = () => {
+    const room = holding ? undefined : options.shipper?.room()
+    if (room === undefined) return
+    holding = true
+    for (const way of ways) way.hold()
+    void room.then(() => {
+      holding = false
+      for (const way of ways) way.release()
+    })
+  }
   let ended = false
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
@@ -96,11 +111,24 @@ function flushed(stdout: Writable): Promise<void> {
 }
 
 /** Forwards with backpressure; the copy is handed on after the write. */
-function forward(from: Readable, to: Writable, onChunk: (chunk: Buffer) => void): void {
+function forward(
+  from: Readable,
+  to: Writable,
+  onChunk: (chunk: Buffer) => void,
+): { hold(): void; release(): void } {
+  let held = false
+  let draining = false
+  const goOn = () => {
+    if (!held && !draining) from.resume()
+  }
   from.on('data', (chunk: Buffer) => {
     if (to.writable && !to.write(chunk)) {
+      draining = true
       from.pause()
-      to.once('drain', () => from.resume())
+      to.once('drain', () => {
+        draining = false
+        goOn()
+      })
     }
     onChunk(chunk)
   })
@@ -112,6 +140,16 @@ function forward(from: Readable, to: Writable, onChunk: (chunk: Buffer) => void)
   to.on('error', () => from.destroy())
   to.once('close', () => from.destroy())
   from.on('error', () => to.destroy())
+  return {
+    hold() {
+      held = true
+      from.pause()
+    },
+    release() {
+      held = false
+      goOn()
+    },
+  }
 }
 
 function started(child: ChildProcess, command: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { cutToFit } from '../../ingest/collectors/cut-to-fit.ts'
 import { type Direction, McpObserver } from '../../ingest/collectors/mcp-observer.ts'
 import { SourceEvent } from '../../schemas/event/event.ts'
 import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json.ts'
@@ -26,7 +27,8 @@ function observer(workflowId?: string) {
   )
   let nowMs = 1_800_000_000_000
   const all: SourceEvent[] = []
-  const keep = (events: SourceEvent[]) => {
+  const keep = (whole: SourceEvent[]) => {
+    const events = whole.map(cutToFit)
     for (const event of events) {
       expect(SourceEvent.safeParse(event).error).toBeUndefined()
       // What the chain and the ledger need of every record.

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { createHash, createHmac } from 'node:crypto'
 import {
   mkdtempSync,
@@ -13,7 +14,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { Shipper } from '../../ingest/collectors/shipper.ts'
+import { Shipper, type WhenFull } from '../../ingest/collectors/shipper.ts'
 import type { SourceEvent } from '../../schemas/event/event.ts'
 import { chainStart, chainValue, sentDigest } from '../../schemas/source-chain.ts'
 import { chainKeyOf } from '../../schemas/source-key.ts'
@@ -31,12 +32,17 @@ beforeEach(async () => {
   return () => receiver.stop()
 })
 
-function shipper(spoolMaxBytes = 64 * 1024 * 1024, url = receiver.url): Shipper {
+function shipper(
+  spoolMaxBytes = 64 * 1024 * 1024,
+  url = receiver.url,
+  whenFull: WhenFull = 'drop',
+): Shipper {
   const each = new Shipper({
     url,
     secret: receiver.secret,
     spoolDirectory: spool,
     spoolMaxBytes,
+    whenFull,
     clock: () => performance.timeOrigin + performance.now(),
     onProblem: (message) => problems.push(message),
   })
@@ -240,6 +246,74 @@ describe('delivery', () => {
 })
 
 describe('the spool', () => {
+  test('that is full makes who wants to wait do so, and then nothing is lost', async () => {
+    await receiver.stop()
+    const each = shipper(100_000, receiver.url, 'block')
+    let waits = 0
+    const run = async () => {
+      for (let i = 0; i < 400; i++) {
+        each.record(event(i, { 'gen_ai.tool.call.arguments': { pad: 'p'.repeat(500) } }))
+        if (i % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+        const room = each.room()
+        if (room === undefined) continue
+        if (waits++ === 0) void receiver.start()
+        await room
+      }
+    }
+    await run()
+    await each.close(5000)
+    expect(waits).toBeGreaterThan(0)
+    expect(receiver.distinct().map((record) => record['source.seq'])).toEqual(
+      Array.from({ length: 402 }, (_, i) => i),
+    )
+    expectChain(receiver.distinct())
+    expect(problems.filter((problem) => problem.includes('lost'))).toEqual([])
+  })
+
+  test('on a full disk keeps what fits, and what stands in it is read again, in order', () => {
+    const script = `
+      import { Spool } from ${JSON.stringify(new URL('../../ingest/collectors/spool.ts', import.meta.url).href)}
+      const spool = new Spool(${JSON.stringify(spool)}, Buffer.alloc(32, 1), 1e9)
+      const kept = []
+      for (let i = 0; i < 40; i++) if (spool.append(i + ' ' + 'x'.repeat(i % 2 === 0 ? 4000 : 40))) kept.push(i)
+      const read = spool.peek(1000, 1e9).records.map((record) => parseInt(record))
+      process.stdout.write(JSON.stringify({ kept, read, damaged: spool.advance(spool.peek(1000, 1e9)) ?? spool.clear() }))`
+    // A limit of the system on the size of files: writing fails half-way, as it does where a disk is full.
+    const { stdout } = spawnSync(
+      'sh',
+      [
+        '-c',
+        'ulimit -f 64; exec "$0" --import tsx --input-type=module -e "$1"',
+        process.execPath,
+        script,
+      ],
+      { encoding: 'utf8' },
+    )
+    const { kept, read, damaged } = JSON.parse(stdout)
+    expect(kept.length).toBeGreaterThan(5)
+    expect(kept.length).toBeLessThan(40)
+    expect(read).toEqual(kept)
+    expect(damaged).toBe(false)
+  })
+
+  test('a secret that the cut would go through is replaced before', async () => {
+    const secret = 'ghp_Zq3vN8sKd0Lx7Rt2Wm5Yb9Hc4Jf6Pa1GuEo'
+    const long = `${'a '.repeat(65_526)}${secret} end`
+    const each = shipper()
+    each.record(
+      event(1, {
+        'gen_ai.tool.call.result': long,
+        'raw.record': long,
+        'error.message': `${'e '.repeat(4090)}${secret}`,
+        'mcp.resource.uri': `file:///${'u/'.repeat(2040)}${secret}`,
+      }),
+    )
+    await each.close(5000)
+    const text = JSON.stringify(receiver.ofClass('tool_call'))
+    expect(text).not.toContain('ghp_')
+    expect(receiver.ofClass('tool_call')[0]?.['result.capture']).toBe('truncated')
+  })
+
   test('that is full drops what does not fit, says so once, and the numbers show the gap', async () => {
     await receiver.stop()
     const each = shipper(100_000)
@@ -253,6 +327,10 @@ describe('the spool', () => {
     expect(numbers.at(-1)).toBe(502)
     expect(numbers.length).toBeLessThan(200)
     expect(problems.filter((problem) => problem.includes('full'))).toHaveLength(1)
+    // How many, as the gap says it.
+    const told = Number(/(\d+) records? (?:was|were) lost/.exec(problems.join())?.[1])
+    const seqs = receiver.distinct().map((record) => record['source.seq'] ?? 0)
+    expect(told).toBe(Math.max(...seqs) + 1 - seqs.length)
   })
 
   test('is limited as a folder: what dead processes left counts', async () => {

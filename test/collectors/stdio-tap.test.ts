@@ -415,6 +415,49 @@ describe('records', () => {
   })
 })
 
+describe('what must not happen', () => {
+  test('the key is not sent in the clear to another machine, unless somebody says so', async () => {
+    const { child, finished } = tap(echo, {}, ['--url', 'http://192.0.2.1:3000'])
+    child.stdin?.end('through\n')
+    const { code, stdout, stderr } = await finished
+    expect([code, stdout.toString()]).toEqual([0, 'through\n'])
+    expect(stderr).toContain('http://192.0.2.1:3000 is another machine')
+    expect(spoolFiles(spool)).toEqual([])
+    const allowed = tap(echo, {}, ['--url', 'http://192.0.2.1:3000', '--allow-http'])
+    allowed.child.stdin?.end()
+    expect((await allowed.finished).stderr).not.toContain('another machine')
+  })
+
+  test('with --when-full block a session stands still while nothing can be kept, then goes on', async () => {
+    await receiver.stop()
+    const env = { SEALTRAIL_SPOOL_BYTES: '20000' }
+    const { child, finished } = tap(answering, env, ['--when-full', 'block'])
+    let answers = 0
+    child.stdout?.on('data', (chunk: Buffer) => {
+      answers += chunk.toString().split('\n').length - 1
+    })
+    let asked = 0
+    const asking = setInterval(() => child.stdin?.write(call(asked++, { pad: 'p'.repeat(400) })), 5)
+    await eventually(() => spoolFiles(spool).length === 1, 'a spool')
+    // Calls go in, and no answer comes out any more.
+    let before = -1
+    let still = 0
+    await eventually(() => {
+      still = answers === before && asked > answers + 20 ? still + 1 : 0
+      before = answers
+      return still > 20
+    }, 'that it stands still')
+    clearInterval(asking)
+    await receiver.start()
+    await eventually(() => answers === asked, 'every answer')
+    child.stdin?.end()
+    await finished
+    expect(receiver.ofClass('tool_call')).toHaveLength(asked)
+    const seqs = receiver.distinct().map((record) => record['source.seq'])
+    expect(seqs).toEqual(seqs.map((_, i) => i))
+  })
+})
+
 describe('help', () => {
   test('tap --help teaches with an example and exits 0; an unknown command exits 2', async () => {
     const help = spawnPiped([collector, 'tap', '--help'], tapEnvironment())

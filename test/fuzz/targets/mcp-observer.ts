@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { cutToFit } from '../../../ingest/collectors/cut-to-fit.ts'
 import { McpObserver } from '../../../ingest/collectors/mcp-observer.ts'
 import { SourceEvent } from '../../../schemas/event/event.ts'
 import { canonicalJson } from '../../../schemas/leaf/canonical-json.ts'
@@ -131,7 +132,7 @@ export const mcpObserver: FuzzTarget = {
     }
     events.push(...observer.end(nowMs))
     const kinds = new Set<string>()
-    for (const event of events) {
+    for (const event of events.map(cutToFit)) {
       const valid = SourceEvent.safeParse(event)
       ensure(valid.success, `a field is not valid: ${valid.error?.issues[0]?.path.join('/')}`)
       canonicalJson(JSON.parse(JSON.stringify(event)))
