@@ -278,6 +278,7 @@ test('an admin of another log reads nothing of the first one, by no route and no
     ['/api/v1/integrity/verify', { logId: 'main' }],
     ['/api/v1/integrity/verify', { logId: '_system' }],
     [`/api/v1/source-keys/${source}/revoke`, { expectedVersion: 1 }],
+    [`/api/v1/sources/${source}/quota`, { quota: null, expectedVersion: 0 }],
     [`/api/v1/redaction-policies/${source}`, { policy: null, expectedVersion: 0 }],
     [`/api/v1/users/${user}/disable`, { expectedVersion: 2 }],
     [`/api/v1/users/${user}/role`, { role: 'admin', expectedVersion: 2 }],

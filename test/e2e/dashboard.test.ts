@@ -289,6 +289,7 @@ describe('every screen', () => {
     '/findings?t=30d',
     '/integrity',
     '/sources',
+    ...(realUrl === undefined ? ['/sources/src-tap', '/sources/src-laptops'] : []),
   ]
   for (const colorScheme of ['light', 'dark'] as const) {
     it(`has no serious accessibility fault in ${colorScheme}`, () =>
@@ -324,6 +325,27 @@ describe('every screen', () => {
     }
     expect(nonces.size).toBe(3)
   })
+})
+
+describe.runIf(realUrl === undefined)('the page of a source', () => {
+  it('says what is missing, silent and refused, and sets a quota', () =>
+    visit(async (page) => {
+      await signIn(page, '/sources')
+      await page.getByRole('link', { name: 'Tap on build-7' }).press('Enter')
+      await page.getByRole('heading', { name: 'Tap on build-7' }).waitFor()
+      await page.getByText('that was left out, put in or changed on the way shows').waitFor()
+      await page
+        .getByRole('region', { name: 'Said of its streams' })
+        .getByText('gap of 3')
+        .waitFor()
+      await page.getByLabel('Events a second').fill('25')
+      await page.getByRole('button', { name: 'Set quota' }).press('Enter')
+      await page.reload()
+      await page.getByLabel('Events a second').waitFor()
+      expect(await page.getByLabel('Events a second').inputValue()).toBe('25')
+      await page.goto(`${url}/sources/none`)
+      await page.getByText('there is no such source').waitFor()
+    }))
 })
 
 describe.runIf(realUrl === undefined)('over the fixture ledger', () => {

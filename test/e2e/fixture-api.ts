@@ -7,7 +7,12 @@ import { FindingsRequest } from '../../schemas/api/findings.ts'
 import { PreviewRedactionRequest, SetRedactionPolicyRequest } from '../../schemas/api/redaction.ts'
 import { FacetRequest, HistogramRequest, SearchRequest } from '../../schemas/api/search.ts'
 import { LoginRequest, SetupRequest } from '../../schemas/api/session.ts'
-import { CreateSourceKeyRequest } from '../../schemas/api/sources.ts'
+import {
+  CreateSourceKeyRequest,
+  SetSourceQuotaRequest,
+  type SourceDetailReply,
+  type SourceRow,
+} from '../../schemas/api/sources.ts'
 import { base64, hex } from '../../schemas/bytes.ts'
 import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
 import type { EventFields } from '../../schemas/event/event.ts'
@@ -18,6 +23,7 @@ import { explainQuery } from '../../schemas/query/explain-query.ts'
 import { parseQuery } from '../../schemas/query/parse-query.ts'
 import { queryAliases } from '../../schemas/query/query.ts'
 import { defaultRedactionPolicy, type RedactionPolicy } from '../../schemas/redaction-policy.ts'
+import { defaultSourceQuota } from '../../schemas/source-quota.ts'
 import { consistencyProof, rootOf } from '../../schemas/tlog/merkle.ts'
 import { type FixtureEvent, FixtureLedger, logId, sha256 } from './fixture-ledger.ts'
 import { matches } from './fixture-query.ts'
@@ -43,6 +49,20 @@ export async function startFixtureApi(options: {
   const sources = [
     sourceRow('src-gateway', 'Gateway eu-1', null, events.length),
     sourceRow('src-laptops', 'Laptops of the platform team', null, 0),
+    sourceRow('src-tap', 'Tap on build-7', null, 5119, {
+      state: 'silent',
+      eventsPerMinute: 0,
+      lastEventAt: timestampFromMs(Date.now() - 2 * 3_600_000),
+      numbering: 'collector',
+      lastEpoch: '3f0c9a11d2b74e58',
+      lastSeq: 5121,
+      gaps: 1,
+      missing: 3,
+      silences: 1,
+      chainBreaks: 1,
+      conflicts: 0,
+      skewMs: -1840,
+    }),
     sourceRow('src-old', 'Old proxy', timestampFromMs(Date.now() - 86_400_000), 12),
   ]
   const app = Fastify({ forceCloseConnections: true })
@@ -296,6 +316,19 @@ export async function startFixtureApi(options: {
     return reply.type('application/x-ndjson').send(Readable.from(lines()))
   })
   app.get('/api/v1/sources', async () => ({ sources: options.empty === true ? [] : sources }))
+  app.get<{ Params: { id: string } }>('/api/v1/sources/:id', async (request) => {
+    const source = sources.find((each) => each.id === request.params.id)
+    if (source === undefined) throw new SealtrailError('NOT_FOUND', 'there is no such source')
+    return sourceDetail(source)
+  })
+  app.post<{ Params: { id: string } }>('/api/v1/sources/:id/quota', async (request) => {
+    const source = sources.find((each) => each.id === request.params.id)
+    if (source === undefined) throw new SealtrailError('NOT_FOUND', 'there is no such source')
+    const { quota } = SetSourceQuotaRequest.parse(request.body)
+    source.quota = quota ?? defaultSourceQuota
+    source.quotaVersion++
+    return {}
+  })
   let ownPolicy: { policy: RedactionPolicy | null; version: number } = { policy: null, version: 0 }
   app.get('/api/v1/redaction-policies/:target', async () => ({
     policy: ownPolicy.policy ?? defaultRedactionPolicy,
@@ -328,6 +361,7 @@ export async function startFixtureApi(options: {
     const source = sources.find((each) => each.id === request.params.id)
     if (source === undefined) throw new SealtrailError('NOT_FOUND', 'there is no such source')
     source.revokedAt = timestampFromMs(Date.now())
+    source.state = 'revoked'
     return {}
   })
   await app.register(proxy, { upstream: options.nextUrl, prefix: '/' })
@@ -345,21 +379,128 @@ export async function startFixtureApi(options: {
   }
 }
 
-function sourceRow(id: string, name: string, revokedAt: string | null, mapped: number) {
+function sourceRow(
+  id: string,
+  name: string,
+  revokedAt: string | null,
+  mapped: number,
+  more: Partial<SourceRow> = {},
+): SourceRow {
   const now = Date.now()
+  const isHeard = mapped > 0
   return {
     id,
     name,
     createdAt: timestampFromMs(now - 40 * 86_400_000),
     revokedAt,
     version: 1,
-    lastEventAt: mapped === 0 ? null : timestampFromMs(now - 60_000),
+    state: revokedAt !== null ? 'revoked' : isHeard ? 'active' : 'never',
+    lastEventAt: isHeard ? timestampFromMs(now - 60_000) : null,
+    eventsPerMinute: isHeard && revokedAt === null ? 64.2 : 0,
+    usualEventsPerMinute: isHeard ? 51.7 : 0,
+    skewMs: isHeard ? 4 : null,
+    lagMs: isHeard ? 82 : null,
     mapped,
-    unmapped: mapped === 0 ? 0 : 1,
-    rejected: mapped === 0 ? 0 : 1,
-    gaps: id === 'src-gateway' ? 1 : 0,
+    unmapped: isHeard ? 1 : 0,
+    rejected: isHeard ? 1 : 0,
+    gaps: 0,
+    missing: 0,
+    silences: 0,
+    chainBreaks: 0,
+    conflicts: 0,
+    numbering: isHeard ? 'receiver' : null,
+    lastEpoch: null,
+    lastSeq: null,
+    openStreams: 0,
+    sinceStart: isHeard
+      ? {
+          requests: 412,
+          records: mapped,
+          duplicates: 17,
+          refused: 0,
+          rejectedBytesToday: 18_211,
+          hashedToday: 0,
+          eventsPerSecond: 1.07,
+          bytesPerSecond: 831,
+        }
+      : null,
+    quota: defaultSourceQuota,
+    quotaVersion: 0,
     certificate: null,
     certificateVersion: 0,
+    ...more,
+  }
+}
+
+/** Page of a source, with something to look at in every part where it was heard. */
+function sourceDetail(source: SourceRow): SourceDetailReply {
+  const nowMs = Date.now()
+  const hourMs = 3_600_000
+  const firstMs = (Math.floor(nowMs / hourMs) - 23) * hourMs
+  const isHeard = source.lastEventAt !== null
+  const at = (hours: number) => timestampFromMs(nowMs - hours * hourMs)
+  const epoch = source.lastEpoch ?? ''
+  return {
+    source,
+    hours: Array.from({ length: 24 }, (_, hour) => ({
+      from: new Date(firstMs + hour * hourMs).toISOString(),
+      events: isHeard ? Math.round(3100 + 2400 * Math.sin(hour / 3.7)) : 0,
+    })),
+    signals:
+      source.gaps === 0 && source.silences === 0
+        ? []
+        : [
+            ['silence', 2, null, 'last heard 2026-11-24T12:00:00.000000000Z'],
+            ['gap', 5, 3, 'gap before seq 5121'],
+            ['close', 30, null, null],
+            ['open', 31, null, null],
+          ].map(([signal, hours, missing, note], i) => ({
+            leafIndex: 900 - i,
+            recordedAt: at(Number(hours)),
+            signal: String(signal),
+            epoch,
+            missing: missing === null ? null : Number(missing),
+            note: note === null ? null : String(note),
+          })),
+    reasons: isHeard
+      ? [
+          {
+            disposition: 'unmapped',
+            reason: 'no mapping recognises the record',
+            count: 1,
+            newestAt: at(3),
+            newestEventId: '019ab3c4-0000-7000-8000-000000000001',
+          },
+          {
+            disposition: 'rejected',
+            reason: 'RECORD_INVALID: duration_ms Invalid input: expected number, received string',
+            count: 1,
+            newestAt: at(7),
+            newestEventId: '019ab3c4-0000-7000-8000-000000000002',
+          },
+        ]
+      : [],
+    epochs:
+      source.lastEpoch === null
+        ? []
+        : [
+            {
+              epoch,
+              lastSeq: source.lastSeq ?? 0,
+              events: 5119,
+              missing: source.missing,
+              lastAt: at(2),
+              lastSignal: source.state === 'silent' ? 'silence' : 'heartbeat',
+            },
+            {
+              epoch: '77aa01be52c9d3e4',
+              lastSeq: 911,
+              events: 912,
+              missing: 0,
+              lastAt: at(30),
+              lastSignal: 'close',
+            },
+          ],
   }
 }
 

@@ -38,6 +38,9 @@ const screens: Record<string, string> = {
   'finding-drawer': `${finding(2)}?ev=${named.alteredRow}`,
   integrity: '/integrity',
   sources: '/sources',
+  'sources-silent': '/sources/src-tap',
+  'sources-never': '/sources/src-laptops',
+  'sources-none': '/sources/none',
   'sources-redaction': '/sources/redaction',
 }
 try {

@@ -3,17 +3,11 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import Link from 'next/link'
 import { type FormEvent, useState } from 'react'
-import { z } from 'zod'
-import {
-  CreateSourceKeyReply,
-  type SourceRow,
-  SourcesReply,
-} from '../../../../schemas/api/sources.ts'
+import { CreateSourceKeyReply, SourcesReply } from '../../../../schemas/api/sources.ts'
 import { request } from '../../../api/request.ts'
 import { CommandLine } from '../../../components/command-line.tsx'
-import { HostileText } from '../../../components/hostile-text.tsx'
+import { SourceTable } from '../../../components/source-table.tsx'
 import { Empty, Failure, Loading } from '../../../components/states.tsx'
-import { formatInstant } from '../../../format/instant.ts'
 
 export default function SourcesPage() {
   const query = useQuery({
@@ -23,7 +17,7 @@ export default function SourcesPage() {
   })
   const [created, setCreated] = useState<CreateSourceKeyReply>()
   return (
-    <div className="mx-auto max-w-5xl space-y-5 p-6">
+    <div className="mx-auto max-w-7xl space-y-5 p-6">
       <header className="flex flex-wrap items-end justify-between gap-4">
         <div className="min-w-0 flex-1 basis-72">
           <h1 className="text-xl font-semibold tracking-tight">Sources</h1>
@@ -50,36 +44,7 @@ export default function SourcesPage() {
         </div>
       )}
       {query.data !== undefined && query.data.sources.length > 0 && (
-        <div className="panel relative overflow-x-auto">
-          <table className="w-full text-sm">
-            <thead>
-              <tr className="border-b border-line bg-raised text-left">
-                {[
-                  'Name',
-                  'Id',
-                  'Last event (UTC)',
-                  'Mapped',
-                  'Unmapped',
-                  'Rejected',
-                  'Gaps',
-                  '',
-                ].map((title) => (
-                  <th
-                    key={title}
-                    className={`label px-4 py-2 ${/Mapped|Unmapped|Rejected|Gaps/.test(title) ? 'text-right' : ''}`}
-                  >
-                    {title === '' ? <span className="sr-only">Actions</span> : title}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody className="divide-y divide-line">
-              {query.data.sources.map((source) => (
-                <SourceLine key={source.id} source={source} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <SourceTable sources={query.data.sources} />
       )}
     </div>
   )
@@ -159,73 +124,5 @@ function ShownOnce({ created, onDone }: { created: CreateSourceKeyReply; onDone:
         I have copied it
       </button>
     </section>
-  )
-}
-
-function SourceLine({ source }: { source: SourceRow }) {
-  const client = useQueryClient()
-  const [asking, setAsking] = useState(false)
-  const [error, setError] = useState<string>()
-  const revoke = async () => {
-    try {
-      await request(z.object({}), `/api/v1/source-keys/${encodeURIComponent(source.id)}/revoke`, {
-        method: 'POST',
-        body: { expectedVersion: source.version },
-      })
-      await client.invalidateQueries({ queryKey: ['sources'] })
-    } catch (cause) {
-      setError(cause instanceof Error ? cause.message : String(cause))
-    }
-    setAsking(false)
-  }
-  const counts = [
-    { name: 'mapped', count: source.mapped, terms: 'disposition:mapped' },
-    { name: 'unmapped', count: source.unmapped, terms: 'disposition:unmapped' },
-    { name: 'rejected', count: source.rejected, terms: 'disposition:rejected' },
-    { name: 'gaps', count: source.gaps, terms: 'source.signal:gap' },
-  ]
-  return (
-    <tr className={source.revokedAt === null ? '' : 'text-muted'}>
-      <td className="min-w-40 px-4 py-2 font-medium">
-        <HostileText text={source.name} limit={120} />
-      </td>
-      <td className="px-4 py-2 font-mono text-xs">{source.id}</td>
-      <td className="whitespace-nowrap px-4 py-2 font-mono text-xs">
-        {source.lastEventAt === null ? 'never' : formatInstant(source.lastEventAt).slice(0, 19)}
-      </td>
-      {counts.map(({ name, count, terms }) => (
-        <td key={name} className="px-4 py-2 text-right tabular-nums">
-          {count === 0 ? (
-            '0'
-          ) : (
-            <Link
-              href={`/explore?${new URLSearchParams({ view: 'events', t: '90d', q: `source:${source.id} ${terms}` })}`}
-              className={`underline decoration-dotted ${name === 'rejected' || name === 'gaps' ? 'font-semibold text-bad' : ''}`}
-            >
-              {count.toLocaleString('en')}
-            </Link>
-          )}
-        </td>
-      ))}
-      <td className="px-4 py-2 text-right">
-        {error !== undefined && <span className="mr-2 text-xs text-bad">{error}</span>}
-        {source.revokedAt !== null ? (
-          'revoked'
-        ) : asking ? (
-          <span className="inline-flex gap-2">
-            <button type="button" className="button border-bad text-bad" onClick={revoke}>
-              Really revoke
-            </button>
-            <button type="button" className="button" onClick={() => setAsking(false)}>
-              Keep
-            </button>
-          </span>
-        ) : (
-          <button type="button" className="button" onClick={() => setAsking(true)}>
-            Revoke
-          </button>
-        )}
-      </td>
-    </tr>
   )
 }
