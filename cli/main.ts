@@ -26,6 +26,7 @@ Examples:
   sealtrail source-key create laptop                make a key for a source
   sealtrail tap --server files -- npx mcp-server-filesystem /srv
   sealtrail verify                                  recompute everything from stored bytes
+  sealtrail doctor                                  say what is wrong with machine, directory, keys and engines
   sealtrail prove EVENT_ID                          write a proof that other programs verify
   sealtrail export --from 2026-11-01 --to 2026-12-01 --query 'outcome:denied' --out november
 
@@ -239,6 +240,29 @@ Examples:
       )
     },
   )
+
+command('doctor', 'check machine, directory, keys and engines, and say what to do')
+  .addOption(dataOption())
+  .option('--json', 'for programs: every finding with state, what and next')
+  .addHelpText(
+    'after',
+    `
+Ports, room and speed of the disk, clock, Node.js and engine, limits, permissions, keys, what was signed against what is
+there, torn ends, and whether what is sealed stands readable anywhere. Works while Sealtrail runs and while it is
+stopped; it reads only, but for a temporary file in the directory and a temporary engine, both removed.
+
+Prints a line for each finding: ok, warn or fail, with what to do. Exit code 1 where something fails. sealtrail verify
+is what recomputes the record itself.`,
+  )
+  .action(async (flags: DataFlag & { json?: true }) => {
+    const { doctorCommand } = await import('./doctor-command.ts')
+    const client = clientOf(flags)
+    const running = (await client.answers()) ? client : undefined
+    process.exitCode = await doctorCommand(
+      { ...flags, data: dataDirectoryOf(flags.data, process.env) },
+      running,
+    )
+  })
 
 command('prove <event-id>', 'write the leaf of an event and a C2SP tlog-proof of it')
   .addOption(dataOption())

@@ -206,8 +206,11 @@ export class FrameLog {
         view && length <= maxFrameBytes ? await want(at + headerBytes, length) : undefined
       const whole = content !== undefined && length > 0 && crc32c(content) === sum
       if (!whole) {
-        if (!newest || (await this.holdsFrameAfter(handle, at, size))) {
-          throw this.corrupt(file, at, 'a frame is damaged')
+        if (!newest) {
+          throw this.corrupt(file, at, 'a frame is damaged, and newer files stand behind this one')
+        }
+        if (await this.holdsFrameAfter(handle, at, size)) {
+          throw this.corrupt(file, at, 'a frame is damaged, and a whole one stands behind it')
         }
         this.options.onTear(`${path} at byte ${at}: a torn last frame of ${size - at} bytes`)
         if (this.options.readOnly !== true) {
@@ -240,7 +243,9 @@ export class FrameLog {
     return new SealtrailError(
       'LEDGER_CORRUPT',
       `${join(this.directory, fileName(file))} at byte ${offset}: ${what}`,
-      { hint: 'Restore the file from a backup; run sealtrail verify to see what it holds.' },
+      {
+        hint: 'This is no torn end, which would be cut: it was acknowledged, and is not repaired. Restore the file from a backup; sealtrail verify --offline says what it holds.',
+      },
     )
   }
 }
