@@ -4,12 +4,14 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { ApiContext } from '../analytics/api/api-context.ts'
+import { ExportShelf } from '../analytics/api/export-shelf.ts'
 import type { IdentityProvider } from '../analytics/api/identity-provider.ts'
 import { OpenIdProvider } from '../analytics/api/openid-provider.ts'
 import { SessionStore } from '../analytics/api/session-store.ts'
 import { callRate } from '../analytics/detectors/call-rate.ts'
 import { firstScope } from '../analytics/detectors/first-scope.ts'
 import { newArgumentValue } from '../analytics/detectors/new-argument-value.ts'
+import { Eraser } from '../analytics/erasure/eraser.ts'
 import { FoldRunner } from '../analytics/fold/fold-runner.ts'
 import { openFileFoldSnapshots } from '../analytics/snapshots/file-fold-snapshots.ts'
 import { CallFeed } from '../analytics/store/call-feed.ts'
@@ -127,11 +129,22 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       logger.error({ err: error, log: logId }, 'checkpoint or tick failed'),
     refusal: disk.refusal,
   })
+  const eraser = new Eraser({
+    storage,
+    payloads,
+    keyring,
+    control,
+    appender: sequencer,
+    clock,
+    logger,
+  })
+  observers.push(eraser.observe)
   onProgress('ledger', 0, 1)
   await sequencer.start()
   const behind = compareWithNewest(clock(), sequencer.newestRecordedMs(), configuration.acceptClock)
   if (behind !== undefined) logger.warn(behind)
   await control.load(sequencer)
+  const erasing = await eraser.settle()
   onProgress('ledger', 1, 1)
   await prepareAccounts(control, configuration)
   const identityProvider = await openIdentityProvider(configuration, clock)
@@ -165,6 +178,14 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
   const callFeed = new CallFeed(projector, (error) =>
     logger.warn({ err: error }, 'calls wait for the columnar store'),
   )
+  const snapshots = openFileFoldSnapshots({
+    directory: paths.snapshots,
+    key: await keyring.storeKey('fold-snapshots'),
+    release: `${version}, Unicode ${process.versions.unicode}`,
+    onIgnored: (reason) =>
+      logger.warn({ reason }, 'a snapshot of the detection is not used: the log is read anew'),
+  })
+  if (erasing) await snapshots.wipe()
   const fold = new FoldRunner({
     reader,
     appender: sequencer,
@@ -174,13 +195,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     alertsPerDay: configuration.alertsPerDay,
     onCalls: (logId, _upTo, changes) => callFeed.push(logId, changes),
     onError: (error) => logger.error({ err: error }, 'detection stopped'),
-    snapshots: openFileFoldSnapshots({
-      directory: paths.snapshots,
-      key: await keyring.storeKey('fold-snapshots'),
-      release: `${version}, Unicode ${process.versions.unicode}`,
-      onIgnored: (reason) =>
-        logger.warn({ reason }, 'a snapshot of the detection is not used: the log is read anew'),
-    }),
+    snapshots,
     callsStored: (logId) => projector.callsProjected(logId),
     callsCursor: (logId) => projector.callsCursor(logId),
   })
@@ -210,11 +225,21 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       return Promise.all(compared)
     },
   })
+  await rm(paths.exports, { recursive: true, force: true })
+  await mkdir(paths.exports, { recursive: true, mode: 0o700 })
+  const exports = new ExportShelf(paths.exports)
+  eraser.start({
+    holdFold: (logId) => fold.hold(logId),
+    holdReconciliation: () => reconciler.hold(),
+    waitUntilIndexed: (logId, treeSize, timeoutMs) =>
+      projector.waitUntil(logId, treeSize, timeoutMs),
+    callsDrained: (logId) => callFeed.drained(logId),
+    eraseRows: (logId, leafIndexes) => projector.erase(logId, leafIndexes),
+    discardExports: () => exports.discardAll(),
+  })
 
   const bus = await openBus(configuration, keyring, logger)
   const consumer = await bus.consume(sequencer.handle, sequencer.committedPositions())
-  await rm(paths.exports, { recursive: true, force: true })
-  await mkdir(paths.exports, { recursive: true, mode: 0o700 })
 
   const intake = new SourceIntake((sourceId) => control.sourceQuota(sourceId), clock)
 
@@ -244,6 +269,15 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
         treeSize: step.value.treeSize,
         checkpoints: step.value.checkpoints,
         payloads: step.value.payloads,
+        erased: step.value.erased,
+        erasedUnsaid: step.value.erasedUnsaid,
+        erasures: step.value.erasures.map(({ leafIndex, recordedAt, erasure }) => ({
+          leafIndex,
+          recordedAt,
+          action: erasure.action,
+          ground: erasure.ground,
+          events: erasure.events,
+        })),
         rows: projection.state === 'unavailable' ? null : projection.checkedUntil,
         firstProblem,
         elapsedMs: Math.round(performance.now() - startedMs),
@@ -292,7 +326,8 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       intakeOf: (sourceId) => intake.of(sourceId),
       inspectRedaction: (event, policy) =>
         createRedactor({ policy }).inspectEvent(event).redactions,
-      exportDirectory: paths.exports,
+      eraser,
+      exports,
     },
     receivers: {
       intake,
@@ -306,6 +341,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     },
     async stop() {
       await stopAll(consumer, bus)
+      await eraser.stop()
       await sequencer.stop()
       await anchors.stop()
       await rebuilder.stop()

@@ -2,10 +2,12 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { dataPaths } from '../ledger/data-directory.ts'
 import { IntegrityReply } from '../schemas/api/integrity.ts'
 import { CreateSourceKeyReply } from '../schemas/api/sources.ts'
+import { ErasureException, ErasureGround } from '../schemas/erasure.ts'
 import { isSealtrailError, SealtrailError } from '../schemas/errors.ts'
 import type { BindFlags } from './bind-command.ts'
 import { dataDirectoryOf } from './configuration.ts'
 import { ControlClient } from './control-client.ts'
+import type { EraseFlags } from './erase-command.ts'
 import { systemErrorCode } from './system-error.ts'
 import { version } from './version.ts'
 
@@ -376,6 +378,74 @@ the old or the new ones, whether Sealtrail runs or not. What was interrupted is 
   .action(async (flags: DataFlag) => {
     const { rebuildCommand } = await import('./rebuild-command.ts')
     process.exitCode = await rebuildCommand(dataDirectoryOf(flags.data, process.env))
+  })
+
+const erasureOptions = (each: Command) =>
+  each
+    .addOption(dataOption())
+    .addOption(
+      new Option('--ground <ground>', 'why; it goes on the record').choices(ErasureGround.options),
+    )
+    .option('--reference <number>', 'number of the request in your own register; never a name')
+    .option('--approver <name>', 'another admin who approved it')
+    .option('--yes', 'erase; without it only what would be erased is shown')
+
+erasureOptions(command('erase', 'erase what is stored of a person or a source, for good'))
+  .option('--user <id>', 'user id, as events have it (user.id)')
+  .option('--issuer <issuer>', 'issuer of the user id (user.issuer); default: none')
+  .option('--email <address>', 'e-mail address of events without user id')
+  .option('--source <id>', 'id of a source: its events without user id and e-mail address')
+  .addOption(
+    new Option('--refuse <exception>', 'put on the record that a request is refused').choices(
+      ErasureException.options,
+    ),
+  )
+  .addHelpText(
+    'after',
+    `
+Destroys the keys of the subject: what is sealed in its events (who, arguments, results, addresses, texts, raw records)
+can never be opened again. Rows lose those columns, findings about it their text, detectors what they learnt from it.
+Leaves, their clear fields, counts and proofs stay. What arrives of the subject later is new data, under a new key.
+
+The grounds are those of GDPR Article 17(1)(a) to (f), the exceptions of --refuse those of Article 17(3)(a) to (e). Who
+erased, why and how much is on the record; whom is not.
+
+Examples:
+  sealtrail erase --user 4711 --issuer https://id.example.com --email ann@example.com
+  sealtrail erase --email ann@example.com --ground consent_withdrawn --reference DSR-17 --yes
+  sealtrail erase --refuse legal_claims --reference DSR-18`,
+  )
+  .action(async (flags: DataFlag & EraseFlags) => {
+    const { eraseCommand } = await import('./erase-command.ts')
+    await eraseCommand(flags, clientOf(flags))
+  })
+
+erasureOptions(command('shred <event-id>', 'erase the sealed content of one event, for good'))
+  .addHelpText(
+    'after',
+    `
+Overwrites what is sealed of the event, and findings that have it as evidence lose their text. The leaf stays, with its
+clear fields and its proofs; the event says that it was shredded, when and why.
+
+Example:
+  sealtrail shred 01a2152b-9136-7001-8204-512fef02ed52 --ground unlawful_processing --yes`,
+  )
+  .action(async (eventId: string, flags: DataFlag & EraseFlags) => {
+    const { shredCommand } = await import('./erase-command.ts')
+    await shredCommand(eventId, flags, clientOf(flags))
+  })
+
+command('erasures', 'list what was erased, and which requests were refused')
+  .addOption(dataOption())
+  .addHelpText(
+    'after',
+    `
+A line each, newest first: when, id, state, what and why, the leaf that says so, your reference. "running" means that the
+keys are destroyed, and the tables are not clean yet: it goes on by itself, also after a restart.`,
+  )
+  .action(async (flags: DataFlag) => {
+    const { listErasures } = await import('./erase-command.ts')
+    await listErasures(clientOf(flags))
   })
 
 const masterKey = command(

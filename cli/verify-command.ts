@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { dataPaths } from '../ledger/data-directory.ts'
 import { nodeFiles } from '../ledger/durable-file.ts'
 import { verifyEd25519 } from '../ledger/ed25519.ts'
+import { groundText } from '../ledger/erasure-leaf.ts'
 import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
 import { systemLogId } from '../ledger/log-id.ts'
 import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
@@ -141,9 +142,10 @@ async function verifyRunning(
       failed ||= problem !== undefined
       say(
         problem === undefined
-          ? `OK  ${logId}: ${line.treeSize} leaves, ${line.checkpoints} checkpoints, ${line.payloads} payloads, ${line.rows === null ? 'rows not compared: the columnar store is away' : `${line.rows} rows`}`
+          ? `OK  ${logId}: ${line.treeSize} leaves, ${line.checkpoints} checkpoints, ${line.payloads} payloads${erasedText(line)}, ${line.rows === null ? 'rows not compared: the columnar store is away' : `${line.rows} rows`}`
           : `BAD ${problem}`,
       )
+      erasureLines(line.erasures).forEach(say)
       if (log === undefined) continue
       keyLines(log.verifierKey, line.treeSize, rememberedOf(logId)).forEach(say)
       const claims = log.anchoring.anchors.map(claimOf)
@@ -284,7 +286,7 @@ async function verifyOffline(
       failed ||= result.firstProblem !== undefined
       say(
         result.firstProblem === undefined
-          ? `OK  ${logId}: ${result.treeSize} leaves, ${result.checkpoints} checkpoints, ${payloadsRead(flags, result, keyring !== undefined)}${result.erased > 0 ? `, ${result.erased} erased` : ''}`
+          ? `OK  ${logId}: ${result.treeSize} leaves, ${result.checkpoints} checkpoints, ${payloadsRead(flags, result, keyring !== undefined)}${erasedText(result)}`
           : `BAD ${result.firstProblem}`,
       )
       if (result.missingCheckpoint !== undefined) {
@@ -292,6 +294,8 @@ async function verifyOffline(
           `note: log ${logId}: there is no checkpoint of size ${result.missingCheckpoint}, which its signer signed last: a process that was killed just then leaves that, and the next start makes it again`,
         )
       }
+      const said = result.erasures.map(({ erasure, ...where }) => ({ ...where, ...erasure }))
+      erasureLines(said).forEach(say)
       keyLines(verifierKey, result.treeSize, remembered).forEach(say)
       if (result.firstProblem === undefined) {
         const claims = (await storedClaims(state)).map(claimOf)
@@ -309,6 +313,19 @@ async function verifyOffline(
     unlock()
   }
   return failed ? 1 : 0
+}
+
+function erasedText({ erased, erasedUnsaid }: { erased: number; erasedUnsaid: number }): string {
+  if (erased === 0) return ''
+  return `, ${erased} erased${erasedUnsaid === 0 ? '' : ` (of ${erasedUnsaid} no leaf says so)`}`
+}
+
+/** What the log itself says of erasures, one line each. */
+function erasureLines(erasures: Extract<VerifyProgress, { kind: 'result' }>['erasures']): string[] {
+  return erasures.map(({ leafIndex, recordedAt, action, ground, events }) => {
+    const what = action === 'shred' ? 'one event' : `${events} events of a subject`
+    return `    leaf ${leafIndex} says that ${what} went on ${recordedAt.slice(0, 10)}: ${groundText[ground]}`
+  })
 }
 
 function payloadsRead(flags: VerifyFlags, result: VerifyResult, opened: boolean): string {

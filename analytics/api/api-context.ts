@@ -12,7 +12,9 @@ import type { RecordedEvent } from '../../schemas/event/event.ts'
 import type { RedactionPolicy } from '../../schemas/redaction-policy.ts'
 import type { IntakeOfSource } from '../../schemas/source-quota.ts'
 import type { HashReader } from '../../schemas/tlog/merkle.ts'
+import type { Eraser } from '../erasure/eraser.ts'
 import type { ColumnarClient } from '../store/columnar-client.ts'
+import type { ExportShelf } from './export-shelf.ts'
 import type { IdentityProvider } from './identity-provider.ts'
 import type { InspectedValue } from './redaction-preview.ts'
 import type { SessionStore } from './session-store.ts'
@@ -65,6 +67,7 @@ export interface ApiContext {
   intakeOf(sourceId: string): IntakeOfSource | undefined
   /** What a redaction policy would replace in a stored event. Pure. */
   inspectRedaction(event: RecordedEvent, policy: RedactionPolicy): readonly InspectedValue[]
-  /** Folder for exports until they are fetched. */
-  readonly exportDirectory: string
+  readonly eraser: Eraser
+  /** Evidence bundles until they are fetched. */
+  readonly exports: ExportShelf
 }

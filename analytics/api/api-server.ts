@@ -17,7 +17,6 @@ import {
 import { SealtrailError } from '../../schemas/errors.ts'
 import { AccessLog } from './access-log.ts'
 import type { ApiContext } from './api-context.ts'
-import { ExportShelf } from './export-shelf.ts'
 import { HeavyWork } from './heavy-work.ts'
 import { KnownDevices } from './known-devices.ts'
 import { LoginThrottle } from './login-throttle.ts'
@@ -30,6 +29,7 @@ import { RequestRate } from './request-rate.ts'
 import { type RouteContext, requirePrincipal, sessionCookieOf } from './route-context.ts'
 import { accountRoutes } from './routes/account-routes.ts'
 import { administrationRoutes } from './routes/administration-routes.ts'
+import { erasureRoutes } from './routes/erasure-routes.ts'
 import { eventRoutes } from './routes/event-routes.ts'
 import { exportRoutes } from './routes/export-routes.ts'
 import { findingRoutes } from './routes/finding-routes.ts'
@@ -128,7 +128,6 @@ export async function createApi(
     access: new AccessLog(context.appender, context.clock),
     throttle: new LoginThrottle(context.clock),
     heavyWork: new HeavyWork(2),
-    exports: new ExportShelf(context.exportDirectory),
     secureCookies,
     publicOrigin: listener.kind === 'network' ? listener.reach.publicOrigin : undefined,
     enrolments: new TotpEnrolments(context.clock),
@@ -149,6 +148,7 @@ export async function createApi(
     redactionRoutes,
     exportRoutes,
     tlogRoutes,
+    erasureRoutes,
     schemaRoutes,
   ]) {
     register(typed, routes)

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { SealtrailError } from '../../schemas/errors.ts'
@@ -57,6 +57,14 @@ export class ExportShelf {
   async remove(id: string, owner: string): Promise<void> {
     this.bundle(id, owner)
     await this.discard(id)
+  }
+
+  /** Removes every bundle: after an erasure none may hold what was erased. */
+  async discardAll(): Promise<void> {
+    this.offered.clear()
+    for (const name of await readdir(this.directory)) {
+      await rm(join(this.directory, name), { recursive: true, force: true })
+    }
   }
 
   /** Removes what is there of a bundle, finished or not. */

@@ -4,7 +4,6 @@ import { systemLogId } from '../../ledger/log-id.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import type { AccessLog } from './access-log.ts'
 import type { ApiContext } from './api-context.ts'
-import type { ExportShelf } from './export-shelf.ts'
 import type { HeavyWork } from './heavy-work.ts'
 import type { KnownDevices } from './known-devices.ts'
 import type { LoginThrottle } from './login-throttle.ts'
@@ -27,7 +26,6 @@ export interface RouteContext extends ApiContext {
   readonly access: AccessLog
   readonly throttle: LoginThrottle
   readonly heavyWork: HeavyWork
-  readonly exports: ExportShelf
   /** People come by https: a cookie is never sent otherwise. */
   readonly secureCookies: boolean
   /** Where people are sent to; absent: where they come from. */

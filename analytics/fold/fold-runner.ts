@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { CommitObserver, CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
+import { fromErasureEvent } from '../../ledger/erasure-leaf.ts'
 import { heldBytes } from '../../ledger/held-bytes.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
 import { hex } from '../../schemas/bytes.ts'
@@ -84,11 +85,14 @@ export class FoldRunner {
     logId: string,
     onProgress: (done: number, total: number) => void = () => undefined,
   ): Promise<void> {
+    const size = await this.parts.reader.size(logId)
     const log: LogFold = {
       logId,
       fold: this.newFold(logId),
       next: 0,
-      size: await this.parts.reader.size(logId),
+      refoldUntil: size,
+      held: undefined,
+      size,
       waiting: [],
       waitingBytes: 0,
       recorded: new Set(),
@@ -109,6 +113,46 @@ export class FoldRunner {
     log.running = undefined
     this.wake(log)
     await log.running
+  }
+
+  /**
+   * Stops the fold of a log between two leaves, so that it neither reads nor appends, until the returned function is
+   * called: with `anew` it begins again at the first leaf, and sees what was erased meanwhile as every later start will.
+   * What it had learnt from it is gone, and nothing else is. Calling that function again does nothing.
+   */
+  async hold(logId: string): Promise<(anew: boolean) => Promise<void>> {
+    const log = this.logs.get(logId)
+    if (log === undefined) return async () => undefined
+    while (log.held !== undefined) await log.held.done
+    let finish: () => void = () => undefined
+    const held = {
+      done: new Promise<void>((resolve) => {
+        finish = resolve
+      }),
+    }
+    log.held = held
+    await log.running
+    let released = false
+    return async (anew) => {
+      if (released) return
+      released = true
+      if (anew) {
+        log.fold = this.newFold(logId)
+        log.next = 0
+        log.snapshotAt = 0
+        log.lastCallLeaf = -1
+        log.refoldUntil = log.size
+        log.recorded.clear()
+        log.pending = []
+        takeOut(log, log.waiting.length)
+        // One that is under way is of the fold before.
+        await log.snapshot
+        await this.parts.snapshots?.wipe()
+      }
+      log.held = undefined
+      finish()
+      this.wake(log)
+    }
   }
 
   /** Leaves of a log that the detectors have passed. */
@@ -167,14 +211,15 @@ export class FoldRunner {
   /** Takes a snapshot and stores it as soon as its calls are; the fold goes on meanwhile. */
   private async takeSnapshot(log: LogFold): Promise<void> {
     if (this.parts.snapshots === undefined || log.snapshot !== undefined) return
+    const { fold } = log
     const snapshot = await this.snapshotOf(log)
     log.snapshotAt = log.next
     log.snapshot = (async () => {
       while (!this.callsAreStored(log.logId, snapshot.lastCallLeaf)) {
-        if (this.stopped) return
+        if (this.stopped || log.fold !== fold) return
         await sleep(snapshotNapMs)
       }
-      await this.store(log, snapshot)
+      if (log.fold === fold) await this.store(log, snapshot)
     })().finally(() => {
       log.snapshot = undefined
     })
@@ -215,22 +260,22 @@ export class FoldRunner {
     onProgress: (done: number, total: number) => void,
   ): Promise<void> {
     const total = log.size
-    while (log.next < total && !this.stopped) {
+    while (log.next < total && !this.stopped && log.held === undefined) {
       await this.slice(log)
       onProgress(log.next, total)
     }
   }
 
   private wake(log: LogFold): void {
-    if (this.stopped || log.retry !== undefined) return
+    if (this.stopped || log.retry !== undefined || log.held !== undefined) return
     log.running ??= this.run(log)
   }
 
   private async run(log: LogFold): Promise<void> {
     try {
       await nextTurn()
-      while (!this.stopped && log.next < log.size) await this.slice(log)
-      await this.record(log)
+      while (!this.stopped && log.held === undefined && log.next < log.size) await this.slice(log)
+      if (log.held === undefined) await this.record(log)
     } catch (error) {
       this.parts.onError(error instanceof Error ? error : new Error(String(error)))
       if (!this.stopped) log.retry = setTimeout(() => this.retry(log), retryMs).unref()
@@ -263,6 +308,10 @@ export class FoldRunner {
       if (output.calls.length > 0) log.lastCallLeaf = leaf.index
       changes.push(...output.calls)
       log.pending.push(...output.findings)
+      // Before an erasure the fold had judged with what is erased now, and what it found is on the record: what another
+      // memory would find in the same leaves is no news.
+      if (leaf.index < log.refoldUntil && fromErasureEvent(leaf.event) !== undefined)
+        log.pending = []
     }
     log.next += leaves.length
     await this.parts.onCalls(log.logId, log.next, changes)
@@ -315,6 +364,10 @@ interface LogFold {
   fold: Fold
   /** First leaf that is not folded. */
   next: number
+  /** Leaves below were judged before: in an earlier run, or before the fold began anew. */
+  refoldUntil: number
+  /** Set while nothing may be read or appended. */
+  held: { readonly done: Promise<void> } | undefined
   size: number
   waiting: CommittedLeaf[]
   waitingBytes: number

@@ -81,6 +81,8 @@ export class Fold {
       return { calls: [], findings }
     }
     const calls = this.assembler.observe(leaf)
+    // What was erased is neither judged nor learnt: it would be taken for the habit of whoever is left on it.
+    if (leaf.opened === 'erased') return { calls, findings }
     for (const { sign, call } of calls) {
       // Corrections never alert, and nothing that Sealtrail itself did is judged.
       if (sign < 0 || call.version > 1 || event['source.id'] === 'sealtrail') continue

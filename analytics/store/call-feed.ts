@@ -65,11 +65,15 @@ export class CallFeed {
   private enqueue(logId: string, changes: readonly CallChange[]): void {
     this.feed(logId)
       .then((feed) => {
-        for (const dated of datedChanges(changes)) {
-          if (dated.leafIndex < feed.cursor) continue
-          feed.changes.push(dated)
-          feed.waitingBytes += changeBytes(dated)
+        const dated = datedChanges(changes)
+        for (const each of dated) {
+          if (each.leafIndex < feed.cursor) continue
+          feed.changes.push(each)
+          feed.waitingBytes += changeBytes(each)
         }
+        // A fold that begins anew emits what it emitted before: all changes of a leaf come at once, and once.
+        const last = dated.at(-1)
+        if (last !== undefined) feed.cursor = Math.max(feed.cursor, last.leafIndex + 1)
         feed.running ??= this.run(logId, feed).finally(() => {
           feed.running = undefined
         })
@@ -78,6 +82,12 @@ export class CallFeed {
       .catch((error) => {
         if (!this.closing.signal.aborted) this.onError(errorOf(error))
       })
+  }
+
+  /** Resolves when what was pushed is in the table, while nobody pushes more. */
+  async drained(logId: string): Promise<void> {
+    const feed = await this.feed(logId)
+    while (feed.running !== undefined && !this.closing.signal.aborted) await feed.running
   }
 
   /** Ends what runs, after the changes that wait were tried for a moment. */

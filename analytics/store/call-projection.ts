@@ -1,13 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { CommittedLeaf } from '../../ledger/committed.ts'
+import type { LedgerReader } from '../../ledger/committed.ts'
 import type { CallChange } from '../../schemas/call.ts'
-import { eventFieldNames, fieldGroup } from '../../schemas/event/fields.ts'
+import { Assembler } from '../fold/assembler.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { callColumns, callRow, columnOf, columnType } from './event-columns.ts'
+import { callColumns, callRow } from './event-columns.ts'
 import { insertToken, names, rowsATurn, writerOf } from './leaf-batch.ts'
 import { encodeNativeBlock, type SparseRow } from './native-block.ts'
 import { insertUntilDone } from './repeated-insert.ts'
-import { searchText } from './search-text.ts'
 
 /**
  * Changes of the calls that the fold emitted while it read the leaves [from, until) of a log: all of them, so that the
@@ -95,61 +94,30 @@ export async function callsCursor(client: ColumnarClient, logId: string): Promis
   return row === undefined || Number(row.n) === 0 ? 0 : Number(row.last) + 1
 }
 
-const sealedFields = eventFieldNames.filter((field) => fieldGroup(field) !== 'clear')
-
-/** Texts in one statement: they travel in its address. */
-const maxTextChars = 32_768
-
 /**
- * Takes the sealed columns out of every call that joined one of these leaves, physically, after a subject was erased
- * or an event shredded. The calls stay, with their clear columns and the words of these.
- *
- * @param leaves as they can be opened now
+ * Writes the calls of the leaves [from, until) anew, as the ledger gives them now. One observation is one call, so that
+ * no state of the fold from before is needed.
  */
-export async function eraseCalls(
+export async function refillCalls(
   client: ColumnarClient,
-  logId: string,
-  leaves: readonly CommittedLeaf[],
+  reader: LedgerReader,
+  epoch: string,
+  range: { readonly logId: string; readonly from: number; readonly until: number },
+  signal: AbortSignal,
 ): Promise<void> {
-  let indexes: number[] = []
-  let texts: string[] = []
-  let chars = 0
-  for (const leaf of leaves) {
-    const text = searchText(leaf.event)
-    if (chars + text.length > maxTextChars && indexes.length > 0) {
-      await eraseCallsAt(client, logId, indexes, texts)
-      indexes = []
-      texts = []
-      chars = 0
-    }
-    indexes.push(leaf.index)
-    texts.push(text)
-    chars += text.length
-  }
-  if (indexes.length > 0) await eraseCallsAt(client, logId, indexes, texts)
-}
-
-async function eraseCallsAt(
-  client: ColumnarClient,
-  logId: string,
-  indexes: readonly number[],
-  texts: readonly string[],
-): Promise<void> {
-  const assignments = sealedFields.map((field) => {
-    const type = columnType(field)
-    const empty = type.startsWith('Nullable') ? 'NULL' : type.startsWith('Array') ? '[]' : "''"
-    return `${columnOf(field)} = ${empty}`
-  })
-  const sealed = sealedFields.map((field) => `'${field}'`).join(', ')
+  const { logId, from, until } = range
   await client.command(
-    `ALTER TABLE calls UPDATE ${assignments.join(', ')},
-  present = arrayFilter(x -> x NOT IN (${sealed}), present),
-  argument_paths = [], argument_values = [],
-  search_text = transform(leaf_index, {indexes:Array(UInt64)}, {texts:Array(String)},
-    lowerUTF8(concat(gen_ai_tool_name, '\\n', mcp_server_name)))
-WHERE log_id = {log_id:String} AND hasAny(observation_indexes, {indexes:Array(UInt64)})`,
-    { log_id: logId, indexes: [...indexes], texts: [...texts] },
+    `ALTER TABLE calls DELETE
+WHERE log_id = {log_id:String} AND leaf_index >= {from:UInt64} AND leaf_index < {until:UInt64}`,
+    { log_id: logId, from, until },
   )
+  const assembler = new Assembler()
+  for await (const leaves of reader.read(logId, from, until)) {
+    const changes = leaves.flatMap((leaf) => assembler.observe(leaf))
+    const batch = { logId, from, until, changes }
+    await insertCalls(client, epoch, batch, signal, () => undefined)
+  }
+  await repairRollup(client, logId)
 }
 
 /**

@@ -16,7 +16,7 @@ export interface ColumnarConfig {
 }
 
 /**
- * Server part of the engine's configuration. Every table lies on an encrypted disk; nothing spills to another one.
+ * Server part of the engine's configuration. The cleaner looks often, so that an erasure need not wait for it. Every table lies on an encrypted disk; nothing spills to another one.
  * Paths are absolute: the engine takes relative ones relative to the file.
  */
 export function serverConfigXml(config: ColumnarConfig): string {
@@ -44,7 +44,12 @@ export function serverConfigXml(config: ColumnarConfig): string {
     </disks>
     <policies><encrypted><volumes><main><disk>encrypted</disk></main></volumes></encrypted></policies>
   </storage_configuration>
-  <merge_tree><storage_policy>encrypted</storage_policy></merge_tree>
+  <merge_tree>
+    <storage_policy>encrypted</storage_policy>
+    <cleanup_delay_period>2</cleanup_delay_period>
+    <cleanup_delay_period_random_add>0</cleanup_delay_period_random_add>
+    <max_cleanup_delay_period>2</max_cleanup_delay_period>
+  </merge_tree>
 </clickhouse>
 `
 }

@@ -1,16 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { CommittedLeaf, CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
+import type { CommittedSegment, LedgerReader } from '../../ledger/committed.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import {
   type CallBatch,
   callsCursor,
-  eraseCalls,
   insertCalls,
+  refillCalls,
   repairRollup,
 } from './call-projection.ts'
 import type { ColumnarClient } from './columnar-client.ts'
-import { deleteRange, encodeBatch, insertBatch } from './leaf-batch.ts'
+import { eraseRows } from './erase-rows.ts'
+import { deleteRange } from './leaf-batch.ts'
 import { fillRange } from './leaf-range.ts'
 import { LogProjection } from './log-projection.ts'
 
@@ -66,7 +67,6 @@ export interface HeldRows {
 }
 
 const defaultQueueLimitBytes = 128 * 1024 * 1024
-const eraseChunk = 1000
 
 export function openProjector(options: ProjectorOptions): Projector {
   return new LedgerProjector(options)
@@ -182,24 +182,21 @@ class LedgerProjector implements Projector {
 
   private async eraseNow(logId: string, leafIndexes: readonly number[]): Promise<void> {
     const { client, reader } = this.options
-    for (let at = 0; at < leafIndexes.length; at += eraseChunk) {
-      const chunk = leafIndexes.slice(at, at + eraseChunk)
-      this.demandIndexed(logId, Math.max(...chunk) + 1)
-      await client.command(
-        'ALTER TABLE observations DELETE WHERE log_id = {log_id:String} AND leaf_index IN {indexes:Array(UInt64)}',
-        { log_id: logId, indexes: chunk },
-      )
-      const epoch = randomUUID()
-      const leaves: CommittedLeaf[] = []
-      for (const index of chunk) {
-        const leaf = await reader.readOne(logId, index)
-        if (leaf === undefined) continue
-        leaves.push(leaf)
-        const batch = await encodeBatch(epoch, logId, [leaf])
-        if (batch !== undefined) await insertBatch(client, batch, { signal: this.closing.signal })
-      }
-      await eraseCalls(client, logId, leaves)
-    }
+    const sorted = [...leafIndexes].sort((a, b) => a - b)
+    this.demandIndexed(logId, (sorted.at(-1) ?? -1) + 1)
+    const signal = this.closing.signal
+    await eraseRows({
+      client,
+      reader,
+      logId,
+      leafIndexes: sorted,
+      callsUntil: this.callsProjected(logId),
+      refill: (table, from, until) =>
+        table === 'observations'
+          ? this.refillNow(logId, from, until)
+          : refillCalls(client, reader, randomUUID(), { logId, from, until }, signal),
+      signal,
+    })
   }
 
   async close(): Promise<void> {

@@ -28,9 +28,24 @@ export class Reconciler {
   private readonly closing = new AbortController()
   private timer: NodeJS.Timeout | undefined
   private running: Promise<void> | undefined
+  private held: Promise<void> = Promise.resolve()
+  private comparing: Promise<unknown> = Promise.resolve()
 
   constructor(parts: ReconcilerParts) {
     this.parts = parts
+  }
+
+  /** Compares nothing until the returned function is called: rows are about to change with the ledger. */
+  async hold(): Promise<() => void> {
+    const before = this.held
+    let release: () => void = () => undefined
+    const mine = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    this.held = before.then(() => mine)
+    await before
+    await this.comparing
+    return release
   }
 
   start(): void {
@@ -58,8 +73,19 @@ export class Reconciler {
     return this.compare(logId, 0, this.parts.projector.indexed(logId))
   }
 
-  /** Compares [from, until); `from` is a multiple of the block. A difference stays until a whole check finds none. */
   private async compare(
+    logId: string,
+    from: number,
+    until: number,
+  ): Promise<LogIntegrity['projection']> {
+    await this.held
+    const comparing = this.compareNow(logId, from, until)
+    this.comparing = comparing
+    return comparing
+  }
+
+  /** Compares [from, until); `from` is a multiple of the block. A difference stays until a whole check finds none. */
+  private async compareNow(
     logId: string,
     from: number,
     until: number,

@@ -8,7 +8,7 @@ export const maxSearchChars = 262_144
 /**
  * Fields whose words a free-text search finds. Hashes are left out: each would be a word of its own in the index.
  */
-const searched: readonly EventField[] = [
+export const searchedFields: readonly EventField[] = [
   'gen_ai.tool.name',
   'tool.exposed_name',
   'mcp.server.name',
@@ -58,7 +58,7 @@ const searched: readonly EventField[] = [
 export function searchText(event: RecordedEvent): string {
   const parts: string[] = []
   const room = { chars: maxSearchChars }
-  for (const field of searched) collect(event[field], parts, room)
+  for (const field of searchedFields) collect(event[field], parts, room)
   if (event['record.disposition'] !== 'mapped') collect(event['raw.record'], parts, room)
   return parts.join('\n').toLowerCase()
 }

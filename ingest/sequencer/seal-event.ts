@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import type { Keyring } from '../../ledger/keyring.ts'
 import { sealPayload } from '../../ledger/payloads/sealed-payload.ts'
 import { sha256 } from '../../ledger/sha256.ts'
+import { subjectOf } from '../../ledger/subject.ts'
 import type { EventFields, RecordedEvent } from '../../schemas/event/event.ts'
 import type { EventField } from '../../schemas/event/fields.ts'
 import { canonicalJson } from '../../schemas/leaf/canonical-json.ts'
@@ -50,15 +51,6 @@ export function sealEvent(
   const payload = sealPayload({ key, seed, nonce: random(12), openings })
   const leaf = draft.encode({ sha256: sha256(payload), sizeBytes: payload.length })
   return { event, leaf, payload }
-}
-
-/** Whose data an event is: (issuer, sub), else the e-mail address, else the source. */
-export function subjectOf(event: RecordedEvent): string {
-  const id = event['user.id']
-  if (id !== undefined) return JSON.stringify(['sub', event['user.issuer'] ?? '', id])
-  const email = event['user.email']
-  if (email !== undefined) return JSON.stringify(['email', email.toLowerCase()])
-  return JSON.stringify(['source', event['source.id'] ?? 'sealtrail'])
 }
 
 export interface DerivedFields {

@@ -25,6 +25,8 @@ import { Accounts } from './accounts.ts'
 import { checked, expectVersion, type RunCommand } from './command.ts'
 import type { PasswordHasher } from './password-hash.ts'
 import {
+  type AdminDetails,
+  type Erasure,
   isAdminAction,
   type SetSourceCertificate,
   type SourceKey,
@@ -94,6 +96,36 @@ export class Control {
 
   sourceKeys(): SourceKey[] {
     return [...this.state.sourceKeys.values()]
+  }
+
+  /** Erasures and refusals, oldest first. */
+  erasures(): Erasure[] {
+    return [...this.state.erasures.values()]
+  }
+
+  /** Puts on the record that something is to be erased: from then on it is, also over restarts. @returns its id */
+  async createErasure(details: AdminDetails<'erasure.create'>, actor: string): Promise<string> {
+    const target = hex(this.parts.random(8))
+    await this.run({ action: 'erasure.create', target, version: 1, actor, details })
+    return target
+  }
+
+  /** Puts on the record that an erasure reached every place. */
+  async completeErasure(target: string, leafIndex: number): Promise<void> {
+    const check = () => {
+      if (this.state.erasures.get(target)?.completed === undefined) return
+      throw new SealtrailError('VERSION_CONFLICT', `erasure ${target} is complete already`)
+    }
+    const details = { leafIndex }
+    const actor = ownSourceId
+    await this.run({ action: 'erasure.complete', target, version: 2, actor, details, check })
+  }
+
+  /** Puts on the record that a request was refused, and by which exception. @returns its id */
+  async refuseErasure(details: AdminDetails<'erasure.refuse'>, actor: string): Promise<string> {
+    const target = hex(this.parts.random(8))
+    await this.run({ action: 'erasure.refuse', target, version: 1, actor, details })
+    return target
   }
 
   /**

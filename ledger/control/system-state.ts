@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { RedactionPolicy } from '../../schemas/api/redaction.ts'
 import { Role } from '../../schemas/api/session.ts'
 import { SourceQuota } from '../../schemas/api/sources.ts'
+import { ErasureDetails, ErasureException, erasureActions } from '../../schemas/erasure.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import { timestampFromMs, timestampToMs } from '../../schemas/event/timestamp.ts'
 import { CertificateBinding } from '../../schemas/source-certificate.ts'
@@ -64,6 +65,14 @@ export const adminDetails = {
   'redaction_policy.set': z.strictObject({ policy: RedactionPolicy.nullable() }),
   'source_quota.set': z.strictObject({ quota: SourceQuota.nullable() }),
   'source_certificate.set': z.strictObject({ certificate: CertificateBinding.nullable() }),
+  /** Everything that carrying it out needs, so that it goes on after a restart. */
+  'erasure.create': ErasureDetails.extend({ logId: z.string(), action: z.enum(erasureActions) }),
+  'erasure.complete': z.strictObject({ leafIndex: z.int().nonnegative() }),
+  'erasure.refuse': z.strictObject({
+    logId: z.string(),
+    exception: ErasureException,
+    reference: z.string().max(64),
+  }),
 } as const
 
 export type AdminAction = keyof typeof adminDetails
@@ -147,6 +156,18 @@ export interface SetRedactionPolicy {
 /** How long a setup link works that says nothing about it. */
 export const linkLifetimeMs = 24 * 60 * 60_000
 
+/** An erasure, or a refused one, of the log that it names. */
+export interface Erasure {
+  readonly id: string
+  readonly actor: string
+  readonly requestedAt: string
+  readonly request:
+    | z.infer<(typeof adminDetails)['erasure.create']>
+    | z.infer<(typeof adminDetails)['erasure.refuse']>
+  /** Set when every place was clean. */
+  readonly completed: { readonly at: string; readonly leafIndex: number } | undefined
+}
+
 /** The fold of the `_system` log: the only source of authentication. Pure; same leaves, same state. */
 export class SystemState {
   readonly users = new Map<string, User>()
@@ -160,6 +181,7 @@ export class SystemState {
   signIn: SignInSettings = { totpRoles: [], version: 0 }
   /** The newest one-time link; undefined once it was used, or not needed because an admin came otherwise. */
   setupLink: OneTimeLink | undefined
+  readonly erasures = new Map<string, Erasure>()
 
   /** Takes over one event of class `admin`. Events of other classes, and actions of later versions, are passed over. */
   apply(event: RecordedEvent): void {
@@ -174,6 +196,20 @@ export class SystemState {
       return
     }
     switch (action) {
+      case 'erasure.create':
+      case 'erasure.refuse': {
+        const request = adminDetails[action].parse(details)
+        const actor = event['admin.actor'] ?? 'unknown'
+        this.erasures.set(id, { id, actor, requestedAt: at, request, completed: undefined })
+        return
+      }
+      case 'erasure.complete': {
+        const erasure = this.erasures.get(id)
+        const { leafIndex } = adminDetails['erasure.complete'].parse(details)
+        if (erasure !== undefined)
+          this.erasures.set(id, { ...erasure, completed: { at, leafIndex } })
+        return
+      }
       case 'setup_link.create': {
         const { tokenSha256, expiresAt } = adminDetails['setup_link.create'].parse(details)
         const unsaid = () => timestampFromMs(timestampToMs(at) + linkLifetimeMs)

@@ -84,6 +84,12 @@ export function openPayload(
   return decodeBody(plain[0] === 1 ? inflated(body) : body)
 }
 
+/** Id of the root key of the subject that a payload is sealed for, as its header says; empty for what is no payload. */
+export function rootKeyIdOf(bytes: Uint8Array): string {
+  const keyId = Buffer.from(bytes.subarray(2, 2 + (bytes[1] ?? 0))).toString('latin1')
+  return keyId.slice(0, Math.max(0, keyId.indexOf('.')))
+}
+
 function inflated(body: Buffer): Buffer {
   try {
     return inflateRawSync(body, { maxOutputLength: maxInflatedBytes })

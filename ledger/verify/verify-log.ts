@@ -1,13 +1,16 @@
 import { equal, hex } from '../../schemas/bytes.ts'
+import type { RecordedEvent } from '../../schemas/event/event.ts'
 import { type ParsedLeaf, parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { leafHash, TreeFrontier } from '../../schemas/tlog/merkle.ts'
 import { noteVerifier } from '../../schemas/tlog/note.ts'
 import { verifyEd25519 } from '../ed25519.ts'
+import { type ErasureLeaf, fromErasureEvent } from '../erasure-leaf.ts'
 import type { Keyring } from '../keyring.ts'
 import { openParsed } from '../ledger-reader.ts'
 import type { LedgerStorage } from '../ledger-storage.ts'
 import type { PayloadStore } from '../payload-store.ts'
+import { rootKeyIdOf } from '../payloads/sealed-payload.ts'
 import { sha256 } from '../sha256.ts'
 
 export interface VerifyLogOptions {
@@ -49,12 +52,24 @@ export interface VerifyResult {
   readonly treeSize: number
   readonly checkpoints: number
   readonly payloads: number
-  /** Payloads that are the ones their leaves name, and whose key was destroyed. */
+  /** Payloads that are closed for good: their key was destroyed, or they were overwritten, as a leaf says. */
   readonly erased: number
+  /** Of these, those whose key was destroyed without a leaf that says so. */
+  readonly erasedUnsaid: number
+  /** What the log says of erasures, in its order. */
+  readonly erasures: readonly RecordedErasure[]
   /** The signer signed a larger size last than there is a checkpoint of: a process that was killed leaves that. */
   readonly missingCheckpoint: number | undefined
   /** First thing that is wrong, named by log and index; undefined when all is well. */
   readonly firstProblem: string | undefined
+}
+
+/** A leaf that records an erasure. */
+export interface RecordedErasure {
+  readonly leafIndex: number
+  /** Canonical timestamp. */
+  readonly recordedAt: string
+  readonly erasure: ErasureLeaf
 }
 
 const reportEvery = 10_000
@@ -71,7 +86,11 @@ export async function* verifyLog(
   const total = await storage.size(logId)
   const sizes = await storage.checkpointSizes(logId)
   const signed = await options.lastSigned?.()
-  const counts = { treeSize: 0, checkpoints: 0, payloads: 0, erased: 0 }
+  const erasures: RecordedErasure[] = []
+  const counts = { treeSize: 0, checkpoints: 0, payloads: 0, erased: 0, erasedUnsaid: 0, erasures }
+  /** Closed payloads by the root key that is gone, and leaves without payload: a later leaf must account for them. */
+  const closed = new Map<string, number>()
+  const missing: number[] = []
   const problem = (firstProblem: string): VerifyResult => ({
     ...counts,
     missingCheckpoint: undefined,
@@ -99,10 +118,14 @@ export async function* verifyLog(
         const index = segment.fromIndex + offset
         const found =
           sealed === undefined ? undefined : checkPayload(options, index, leaf, sealed[offset])
-        if (typeof found === 'string' && found !== 'erased' && found !== 'none')
-          return problem(found)
-        if (found === 'erased') counts.erased++
-        else if (found !== 'none' && found !== undefined) counts.payloads++
+        if (found?.kind === 'problem') return problem(found.text)
+        if (found?.kind === 'opened' || found?.kind === 'unopened') counts.payloads++
+        if (found?.kind === 'closed')
+          closed.set(found.rootKeyId, (closed.get(found.rootKeyId) ?? 0) + 1)
+        if (found?.kind === 'missing') missing.push(index)
+        const erasure = found?.kind === 'opened' ? fromErasureEvent(found.event) : undefined
+        if (found?.kind === 'opened' && erasure !== undefined)
+          erasures.push({ leafIndex: index, recordedAt: found.event['time.recorded'], erasure })
         frontier.append(leafHash(sha256, leaf))
         counts.treeSize = frontier.size
         if (frontier.size === signed?.size) signedRoot = frontier.root()
@@ -133,6 +156,19 @@ export async function* verifyLog(
       `log ${logId}, at leaf ${frontier.size}: ${error instanceof Error ? error.message : String(error)}`,
     )
   }
+  const shredded = new Set(erasures.flatMap(({ erasure }) => erasure.leaves))
+  const unsaid = missing.find((index) => !shredded.has(index))
+  if (unsaid !== undefined) {
+    return problem(
+      `log ${logId}, payload of leaf ${unsaid}: the leaf names a payload, and there is none${options.keyring === undefined ? ' (without the keyring, leaves that say what was erased cannot be read)' : ''}`,
+    )
+  }
+  const destroyed = new Set(erasures.flatMap(({ erasure }) => erasure.keyIds))
+  for (const [rootKeyId, payloadCount] of closed) {
+    counts.erased += payloadCount
+    if (!destroyed.has(rootKeyId)) counts.erasedUnsaid += payloadCount
+  }
+  counts.erased += missing.length
   const beyond = sizes[nextCheckpoint]
   if (beyond !== undefined) {
     return problem(
@@ -176,30 +212,34 @@ function contradicts(tree: SeenTree, root: Uint8Array): boolean {
   return tree.root !== undefined && !equal(tree.root, root) && tree.isSigned?.() !== false
 }
 
-/** 'none', 'erased', true when it is whole, else the problem. */
+type CheckedPayload =
+  | { readonly kind: 'none' | 'unopened' | 'missing' }
+  | { readonly kind: 'opened'; readonly event: RecordedEvent }
+  | { readonly kind: 'closed'; readonly rootKeyId: string }
+  | { readonly kind: 'problem'; readonly text: string }
+
 function checkPayload(
   options: VerifyLogOptions,
   index: number,
   leaf: Uint8Array,
   payload: Uint8Array | undefined,
-): string | true {
-  const { logId } = options
+): CheckedPayload {
+  const { logId, keyring } = options
+  const problem = (text: string): CheckedPayload => ({ kind: 'problem', text })
   let parsed: ParsedLeaf
   try {
     parsed = parseLeaf(leaf)
   } catch (error) {
-    return `log ${logId}, leaf ${index}: ${error instanceof Error ? error.message : String(error)}`
+    return problem(
+      `log ${logId}, leaf ${index}: ${error instanceof Error ? error.message : String(error)}`,
+    )
   }
   if (parsed.payload === undefined) {
     return payload === undefined
-      ? 'none'
-      : `log ${logId}, payload of leaf ${index}: there is one, and the leaf names none`
+      ? { kind: 'none' }
+      : problem(`log ${logId}, payload of leaf ${index}: there is one, and the leaf names none`)
   }
-  // Erasing destroys a key and leaves the ciphertext: one that is gone was taken away.
-  if (payload === undefined) {
-    return `log ${logId}, payload of leaf ${index}: the leaf names a payload, and there is none`
-  }
-  const { keyring } = options
+  if (payload === undefined) return { kind: 'missing' }
   let lost = false
   const keyOf = (keyId: string) => {
     const key = keyring?.openingKey(logId, keyId)
@@ -207,13 +247,21 @@ function checkPayload(
     return key
   }
   try {
-    const { opened } = openParsed(parsed, payload, keyOf)
-    if (lost)
-      return `log ${logId}, payload of leaf ${index}: its key is not in the keyring, and was not destroyed there`
+    const { opened, event } = openParsed(parsed, payload, keyOf)
+    if (lost) {
+      return problem(
+        `log ${logId}, payload of leaf ${index}: its key is not in the keyring, and was not destroyed there`,
+      )
+    }
+    if (opened === 'full') return { kind: 'opened', event }
     // A key that is not there does not hide an altered ciphertext: its hash was checked before.
-    return opened === 'full' || keyring === undefined ? true : 'erased'
+    return keyring === undefined
+      ? { kind: 'unopened' }
+      : { kind: 'closed', rootKeyId: rootKeyIdOf(payload) }
   } catch (error) {
-    return `log ${logId}, payload of leaf ${index}: ${error instanceof Error ? error.message : String(error)}`
+    return problem(
+      `log ${logId}, payload of leaf ${index}: ${error instanceof Error ? error.message : String(error)}`,
+    )
   }
 }
 

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+
+import { ErasureGround, erasureActions } from '../erasure.ts'
 import { LogAnchoring } from './anchors.ts'
 
 export const LogIntegrity = z.strictObject({
@@ -87,6 +89,19 @@ export const VerifyProgress = z.discriminatedUnion('kind', [
     treeSize: z.int(),
     checkpoints: z.int(),
     payloads: z.int(),
+    /** Payloads that are closed for good, and those of them of which no leaf says so. */
+    erased: z.int(),
+    erasedUnsaid: z.int(),
+    /** What the log says of erasures. */
+    erasures: z.array(
+      z.strictObject({
+        leafIndex: z.int(),
+        recordedAt: z.string(),
+        action: z.enum(erasureActions),
+        ground: ErasureGround,
+        events: z.int(),
+      }),
+    ),
     rows: z.int().nullable(),
     /** First thing that is wrong, named; null when ok. */
     firstProblem: z.string().nullable(),

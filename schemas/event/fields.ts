@@ -419,7 +419,7 @@ export const eventFields = {
   ),
   'arguments.hash': field(
     'keyword',
-    'clear',
+    'arguments',
     hex64,
     'HMAC-SHA-256 of the RFC 8785 form of the arguments under the token key of the log.',
     'sealtrail',
@@ -459,7 +459,7 @@ export const eventFields = {
   ),
   'result.hash': field(
     'keyword',
-    'clear',
+    'result',
     hex64,
     'HMAC-SHA-256 of the RFC 8785 form of the result under the token key of the log.',
     'sealtrail',

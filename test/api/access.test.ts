@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { AccessLog } from '../../analytics/api/access-log.ts'
 import type { ApiContext } from '../../analytics/api/api-context.ts'
 import { createApi } from '../../analytics/api/api-server.ts'
+import { ExportShelf } from '../../analytics/api/export-shelf.ts'
 import { HeavyWork } from '../../analytics/api/heavy-work.ts'
 import { LoginThrottle } from '../../analytics/api/login-throttle.ts'
 import type { Principal } from '../../analytics/api/principal.ts'
@@ -71,7 +72,7 @@ function context(): ApiContext {
       ],
       revokeSourceKey: async () => undefined,
     },
-    exportDirectory: '/nonexistent',
+    exports: new ExportShelf('/nonexistent'),
   }
   return partial as ApiContext
 }

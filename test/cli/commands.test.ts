@@ -29,6 +29,9 @@ describe('help', () => {
     'export',
     'rebuild',
     'master-key rotate',
+    'erase',
+    'shred',
+    'erasures',
     'vkey',
     'demo',
   ]

@@ -310,7 +310,7 @@ export async function startFixtureApi(options: {
         yield `${JSON.stringify({ kind: 'progress', stage: 'leaves', done, total: size })}\n`
         await new Promise((resolve) => setTimeout(resolve, 60))
       }
-      yield `${JSON.stringify({ kind: 'result', ok: false, treeSize: size, checkpoints: 41, payloads: size - 3, rows: size, firstProblem: 'row 668 of main differs from its leaf: outcome.status', elapsedMs: 512.4 })}\n`
+      yield `${JSON.stringify({ kind: 'result', ok: false, treeSize: size, checkpoints: 41, payloads: size - 3, erased: 0, erasedUnsaid: 0, erasures: [], rows: size, firstProblem: 'row 668 of main differs from its leaf: outcome.status', elapsedMs: 512.4 })}\n`
     }
     const { Readable } = await import('node:stream')
     return reply.type('application/x-ndjson').send(Readable.from(lines()))

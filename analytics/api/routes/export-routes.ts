@@ -8,6 +8,7 @@ import { matchingLeaves } from '../../queries/matching-leaves.ts'
 import { writeEvidenceBundle } from '../../reports/evidence-bundle.ts'
 import { zipArchive } from '../../reports/zip-archive.ts'
 import { actorOf, auditRoles, permittedGroups } from '../principal.ts'
+import { progressLines } from '../progress-lines.ts'
 import { abortOnClose } from '../request-abort.ts'
 import { type RouteContext, requirePrincipal, type TypedApp } from '../route-context.ts'
 
@@ -49,39 +50,15 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
       const asked = { q: request.body.q, from, until }
       const matches = await matchingLeaves(context.columnar, asked, scope)
       const id = randomUUID()
-      async function* lines(): AsyncIterable<string> {
-        const queue: ExportProgress[] = []
-        let wake: () => void = () => undefined
-        let finished = false
-        void work((done, total) => {
-          queue.push({ kind: 'progress', done, total })
-          wake()
-        })
-          .then((last) => queue.push(last))
-          .finally(() => {
-            finished = true
-            wake()
-          })
-        while (!finished || queue.length > 0) {
-          const next = queue.shift()
-          if (next !== undefined) yield `${JSON.stringify(next)}\n`
-          else
-            await new Promise<void>((resolve) => {
-              wake = resolve
-            })
-        }
-      }
       /** Writes the bundle; what is left of one that failed holds opened records and goes. */
-      async function work(
-        onProgress: (done: number, total: number) => void,
-      ): Promise<ExportProgress> {
+      async function work(tell: (line: ExportProgress) => void): Promise<ExportProgress> {
         try {
           const bundle = { ...scope, ...asked, matches, actor: owner }
           const written = await writeEvidenceBundle(
             context,
             bundle,
             context.exports.folder(id),
-            onProgress,
+            (done, total) => tell({ kind: 'progress', done, total }),
           )
           scope.signal.throwIfAborted()
           const title = titleOf(principal.logId, from, until)
@@ -99,7 +76,7 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
           }
         }
       }
-      return reply.type('application/x-ndjson').send(Readable.from(lines()))
+      return reply.type('application/x-ndjson').send(Readable.from(progressLines(work)))
     },
   )
 
