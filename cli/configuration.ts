@@ -6,6 +6,7 @@ import { checkLogId, systemLogId } from '../ledger/log-id.ts'
 import { SealtrailError } from '../schemas/errors.ts'
 import { type AnchorSettings, readAnchorSettings } from './anchors.ts'
 import type { CertificateFiles } from './certificate-files.ts'
+import { type KafkaConfiguration, readKafka } from './kafka-settings.ts'
 import { readReach } from './network-reach.ts'
 import { IssuerUrl, type OpenIdConfiguration, RoleMapping } from './openid-configuration.ts'
 import { systemErrorCode } from './system-error.ts'
@@ -66,6 +67,17 @@ export const Environment = z.object({
     .string()
     .regex(/^[^,\s]+:\d+(?:,[^,\s]+:\d+)*$/, 'must be host:port, several with commas between')
     .optional(),
+  SEALTRAIL_KAFKA_TLS: z.enum(['true', 'false'], { error: 'must be true or false' }).optional(),
+  SEALTRAIL_KAFKA_CA_FILE: file,
+  SEALTRAIL_KAFKA_CERT_FILE: file,
+  SEALTRAIL_KAFKA_KEY_FILE: file,
+  SEALTRAIL_KAFKA_SASL_MECHANISM: z
+    .enum(['plain', 'scram-sha-256', 'scram-sha-512'], {
+      error: 'must be plain, scram-sha-256 or scram-sha-512',
+    })
+    .optional(),
+  SEALTRAIL_KAFKA_USERNAME: z.string().min(1).optional(),
+  SEALTRAIL_KAFKA_PASSWORD_FILE: file,
   SEALTRAIL_KAFKA_TOPIC: z.string().min(1).default('sealtrail.batches'),
   SEALTRAIL_LOG_LEVEL: z
     .enum(['debug', 'info', 'warn', 'error', 'silent'], {
@@ -106,7 +118,7 @@ export interface Configuration {
   readonly adminPasswordFile: string | undefined
   readonly sourceSecretFile: string | undefined
   readonly openId: OpenIdConfiguration | undefined
-  readonly kafka: { readonly brokers: readonly string[]; readonly topic: string } | undefined
+  readonly kafka: KafkaConfiguration | undefined
   /** Absent: what suits where the log goes. */
   readonly logLevel: string | undefined
   readonly alertsPerDay: number
@@ -212,10 +224,7 @@ export function readConfiguration(
     adminPasswordFile: env.SEALTRAIL_ADMIN_PASSWORD_FILE,
     sourceSecretFile: env.SEALTRAIL_SOURCE_SECRET_FILE,
     openId: openIdOf(env),
-    kafka:
-      env.SEALTRAIL_KAFKA_BROKERS === undefined
-        ? undefined
-        : { brokers: env.SEALTRAIL_KAFKA_BROKERS.split(','), topic: env.SEALTRAIL_KAFKA_TOPIC },
+    kafka: readKafka(env),
     logLevel: env.SEALTRAIL_LOG_LEVEL,
     alertsPerDay: env.SEALTRAIL_ALERTS_PER_DAY,
     columnarMemoryMib: env.SEALTRAIL_COLUMNAR_MEMORY_MIB,

@@ -376,6 +376,8 @@ async function openBus(
   return openKafkaBus({
     brokers: [...configuration.kafka.brokers],
     topic: configuration.kafka.topic,
+    tls: configuration.kafka.tls,
+    sasl: configuration.kafka.sasl,
     clientId: 'sealtrail',
     groupId: `sealtrail-${configuration.logId}`,
     keyring,

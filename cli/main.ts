@@ -86,6 +86,13 @@ Environment, for unattended starts. Flags win over variables:
   SEALTRAIL_OIDC_NAME              what the button says; default the host of the issuer
   SEALTRAIL_KAFKA_BROKERS          host:port,… puts Kafka between receivers and ledger
   SEALTRAIL_KAFKA_TOPIC            default sealtrail.batches
+  SEALTRAIL_KAFKA_TLS              true where the brokers speak TLS with a certificate that everybody knows, else
+  SEALTRAIL_KAFKA_CA_FILE          the authority of their certificate, PEM
+  SEALTRAIL_KAFKA_CERT_FILE        certificate to show them, with
+  SEALTRAIL_KAFKA_KEY_FILE         its key
+  SEALTRAIL_KAFKA_SASL_MECHANISM   plain, scram-sha-256 or scram-sha-512, with
+  SEALTRAIL_KAFKA_USERNAME         and
+  SEALTRAIL_KAFKA_PASSWORD_FILE    a file that holds the password
   SEALTRAIL_ALERTS_PER_DAY         how many findings you want to see a day; default 10
   SEALTRAIL_COLUMNAR_MEMORY_MIB    limit of the columnar store, MiB; default 2048
   SEALTRAIL_ANCHOR_DIRECTORY       folder on another disk that takes a copy of each checkpoint, append-only

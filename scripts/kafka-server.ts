@@ -15,6 +15,12 @@ export interface KafkaServerOptions {
   readonly directory?: string
   /** A free one unless given. */
   readonly port?: number
+  /** Listeners beside the plaintext one, e.g. `SASL_SSL://127.0.0.1:9094`. */
+  readonly listeners?: readonly string[]
+  /** Further settings of the broker. */
+  readonly properties?: Readonly<Record<string, string>>
+  /** SCRAM users, as `kafka-storage format --add-scram` takes them; made with the directory. */
+  readonly scramUsers?: readonly string[]
 }
 
 export interface KafkaServer {
@@ -48,7 +54,7 @@ rootLogger.appenderRef.c.ref=C
 
 /**
  * A real Kafka broker (KRaft, one node) on loopback, out of Maven's jars; 43 MB are fetched once a machine. For
- * development and tests: one replica, plaintext, no authentication.
+ * development and tests: one replica, plaintext, no authentication unless further listeners are given.
  *
  * @throws SealtrailError `DIRECTORY_LOCKED`, `PORT_IN_USE`, `CONFIG_INVALID` when Java or Maven is missing
  */
@@ -61,9 +67,10 @@ export async function startKafka(options: KafkaServerOptions = {}): Promise<Kafk
   const unlock = await lock(directory, settings)
   try {
     const port = options.port ?? (await freePort())
-    await writeFile(settings, serverProperties(join(directory, 'data'), port, await freePort()))
+    const data = join(directory, 'data')
+    await writeFile(settings, serverProperties(data, port, await freePort(), options))
     await writeFile(join(directory, 'log4j2.properties'), log4j2)
-    const clusterId = await format(directory, jars, settings)
+    const clusterId = await format(directory, jars, settings, options.scramUsers ?? [])
     return await launch({ directory, jars, settings, port, clusterId, unlock })
   } catch (error) {
     await unlock.release()
@@ -71,13 +78,19 @@ export async function startKafka(options: KafkaServerOptions = {}): Promise<Kafk
   }
 }
 
-function serverProperties(data: string, port: number, controllerPort: number): string {
+function serverProperties(
+  data: string,
+  port: number,
+  controllerPort: number,
+  { listeners = [], properties: further = {} }: KafkaServerOptions,
+): string {
+  const own = [`PLAINTEXT://127.0.0.1:${port}`, `CONTROLLER://127.0.0.1:${controllerPort}`]
   const properties = {
     'process.roles': 'broker,controller',
     'node.id': 1,
     'controller.listener.names': 'CONTROLLER',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    listeners: [...own, ...listeners].join(','),
     'log.dirs': data,
     // One node: with the defaults of three, no consumer group would ever work.
     'offsets.topic.replication.factor': 1,
@@ -91,6 +104,7 @@ function serverProperties(data: string, port: number, controllerPort: number): s
     // A start after SIGKILL waits until the old registration is over.
     'broker.session.timeout.ms': 3000,
     'broker.heartbeat.interval.ms': 500,
+    ...further,
   }
   return Object.entries(properties)
     .map(([name, value]) => `${name}=${value}\n`)
@@ -119,12 +133,18 @@ async function fetchJars(): Promise<string> {
   }
 }
 
-async function format(directory: string, jars: string, settings: string): Promise<string> {
+async function format(
+  directory: string,
+  jars: string,
+  settings: string,
+  scramUsers: readonly string[],
+): Promise<string> {
   const meta = join(directory, 'data', 'meta.properties')
   if (!existsSync(meta)) {
     // Base64url of 16 bytes; a leading - would be read as an option.
     const id = `A${randomBytes(16).toString('base64url').slice(1)}`
     const tool = ['-cp', jars, 'kafka.tools.StorageTool', 'format', '-t', id, '-c', settings]
+    tool.push(...scramUsers.flatMap((user) => ['--add-scram', user]))
     await run('java', tool, { cwd: directory, timeout: 60_000 })
   }
   const clusterId = /^cluster\.id=(.+)$/m.exec(await readFile(meta, 'utf8'))?.[1]

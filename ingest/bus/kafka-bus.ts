@@ -5,7 +5,13 @@ import type { BusPosition } from '../../ledger/segment.ts'
 import { isSealtrailError, SealtrailError } from '../../schemas/errors.ts'
 import { sealEnvelope } from './envelope.ts'
 import type { BusConsumer, BusHandler, EventBus, PackedBatch } from './event-bus.ts'
-import { createKafkaClient, type KafkaAdmin, type KafkaClient } from './kafka-client.ts'
+import {
+  createKafkaClient,
+  type KafkaAdmin,
+  type KafkaClient,
+  type KafkaSasl,
+  type KafkaTls,
+} from './kafka-client.ts'
 import { KafkaDelivery } from './kafka-consumer.ts'
 import { asBusError, KafkaAppender } from './kafka-producer.ts'
 import { checkTopic, ensureTopic, partitionOfLog, type TopicIdentity } from './kafka-topic.ts'
@@ -13,6 +19,8 @@ import { checkTopic, ensureTopic, partitionOfLog, type TopicIdentity } from './k
 export interface KafkaBusOptions {
   /** `host:port`, at least one. */
   readonly brokers: readonly string[]
+  readonly tls?: KafkaTls | undefined
+  readonly sasl?: KafkaSasl | undefined
   readonly topic?: string
   readonly clientId: string
   readonly groupId: string

@@ -1,5 +1,16 @@
-import kafkajs, { type Admin, type Consumer, type Kafka, type Producer } from 'kafkajs'
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { type ConnectionOptions, connect } from 'node:tls'
+import kafkajs, {
+  type Admin,
+  type Consumer,
+  type Kafka,
+  type KafkaConfig,
+  type Producer,
+  type SASLOptions,
+} from 'kafkajs'
 import type { Logger } from 'pino'
+import { SealtrailError } from '../../schemas/errors.ts'
 
 // The one file that knows kafkajs, its types included, so that a successor can take its place.
 export type KafkaClient = Kafka
@@ -10,16 +21,41 @@ export type { EachBatchPayload, KafkaMessage, RecordMetadata } from 'kafkajs'
 
 export const topicResource = kafkajs.ConfigResourceTypes.TOPIC
 
+/** PEM files; each is read again for a new connection, so that they can be renewed. */
+export interface KafkaTls {
+  /** Authorities of the brokers; absent: those that Node.js knows. */
+  readonly caFile?: string | undefined
+  /** Certificate that this client shows, with its key. */
+  readonly certFile?: string | undefined
+  readonly keyFile?: string | undefined
+}
+
+export interface KafkaSasl {
+  readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+  readonly username: string
+  readonly password: string
+}
+
 export interface KafkaClientOptions {
+  /** Absent: connections are not encrypted. */
+  readonly tls?: KafkaTls | undefined
+  readonly sasl?: KafkaSasl | undefined
   /** `host:port`, at least one. */
   readonly brokers: readonly string[]
   readonly clientId: string
   readonly logger: Pick<Logger, 'debug' | 'warn'>
 }
 
-/** Connects nothing yet. kafkajs calls ordinary things errors and warnings, so its log is taken one level down. */
-export function createKafkaClient({ brokers, clientId, logger }: KafkaClientOptions): KafkaClient {
+/**
+ * Connects nothing yet. kafkajs calls ordinary things errors and warnings, so its log is taken one level down.
+ *
+ * @throws SealtrailError `CONFIG_INVALID` when a certificate file cannot be read
+ */
+export function createKafkaClient(options: KafkaClientOptions): KafkaClient {
+  const { brokers, clientId, logger, tls, sasl } = options
   return new kafkajs.Kafka({
+    ...(tls === undefined ? {} : encrypted(tls)),
+    ...(sasl === undefined ? {} : { sasl: saslOptions(sasl) }),
     brokers: [...brokers],
     clientId,
     connectionTimeout: 3000,
@@ -35,6 +71,69 @@ export function createKafkaClient({ brokers, clientId, logger }: KafkaClientOpti
         else logger.debug(about, `kafkajs: ${log.message}`)
       },
   })
+}
+
+/** One branch each, because kafkajs types each mechanism on its own. */
+function saslOptions({ mechanism, username, password }: KafkaSasl): SASLOptions {
+  switch (mechanism) {
+    case 'plain':
+      return { mechanism, username, password }
+    case 'scram-sha-256':
+      return { mechanism, username, password }
+    case 'scram-sha-512':
+      return { mechanism, username, password }
+  }
+}
+
+function encrypted(tls: KafkaTls): Pick<KafkaConfig, 'ssl' | 'socketFactory'> {
+  let material = readTls(tls)
+  return {
+    ssl: true,
+    socketFactory: ({ host, port, onConnect }) => {
+      try {
+        material = readTls(tls)
+      } catch {
+        // Half a renewal does not end what works.
+      }
+      const servername = isIP(host) === 0 ? host : ''
+      const socket = connect({ host, port, servername, minVersion: 'TLSv1.2', ...material })
+      socket.once('secureConnect', onConnect)
+      return socket.setKeepAlive(true, 60_000)
+    },
+  }
+}
+
+function readTls({ caFile, certFile, keyFile }: KafkaTls): ConnectionOptions {
+  const read = (path: string) => {
+    try {
+      return readFileSync(path, 'utf8')
+    } catch (cause) {
+      throw new SealtrailError('CONFIG_INVALID', `${path} cannot be read`, { cause })
+    }
+  }
+  return {
+    ...(caFile === undefined ? {} : { ca: read(caFile) }),
+    ...(certFile === undefined ? {} : { cert: read(certFile) }),
+    ...(keyFile === undefined ? {} : { key: read(keyFile) }),
+  }
+}
+
+/** What to do about a connection that does not come about; undefined where the message says all there is. */
+export function kafkaConnectionHint(message: string): string | undefined {
+  if (/self.signed certificate|unable to (?:get|verify)/i.test(message))
+    return "The brokers' certificate comes from an authority that is not known here: name it with SEALTRAIL_KAFKA_CA_FILE."
+  if (/certificate has expired/i.test(message)) return "Renew the brokers' certificate."
+  if (/does not match certificate/i.test(message))
+    return 'Name the brokers in SEALTRAIL_KAFKA_BROKERS as their certificate does.'
+  if (/before secure TLS connection|wrong version number|packet length too long/i.test(message))
+    return 'That listener does not speak TLS: name the port of the one that does, or unset SEALTRAIL_KAFKA_TLS.'
+  if (/SSL alert number (?:40|42|46|48|116)\b|bad certificate/i.test(message))
+    return 'The brokers want another client certificate: SEALTRAIL_KAFKA_CERT_FILE and SEALTRAIL_KAFKA_KEY_FILE.'
+  if (/SASL .*authentication failed/i.test(message))
+    return 'Check SEALTRAIL_KAFKA_USERNAME, SEALTRAIL_KAFKA_PASSWORD_FILE and SEALTRAIL_KAFKA_SASL_MECHANISM.'
+  if (/Closed connection/i.test(message))
+    return 'The listener hangs up: it may want TLS (SEALTRAIL_KAFKA_TLS=true) or a user (SEALTRAIL_KAFKA_SASL_MECHANISM).'
+  return undefined
 }
 
 /** Of an error or text; anything else could hold content. */

@@ -3,6 +3,7 @@ import {
   isLastingKafkaError,
   type KafkaClient,
   type KafkaProducer,
+  kafkaConnectionHint,
   type RecordMetadata,
 } from './kafka-client.ts'
 
@@ -191,6 +192,8 @@ export function asBusError(cause: unknown): SealtrailError {
   return new SealtrailError('BUS_UNAVAILABLE', `Kafka: ${said}`, {
     cause,
     retryable: !isLastingKafkaError(cause),
-    hint: 'Check that the brokers run and answer at their advertised addresses.',
+    hint:
+      kafkaConnectionHint(said) ??
+      'Check that the brokers run and answer at their advertised addresses.',
   })
 }

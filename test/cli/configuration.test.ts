@@ -68,7 +68,34 @@ describe('the configuration', () => {
     expect(readConfiguration({}, environment).kafka).toEqual({
       brokers: ['a:1', 'b.example:9092'],
       topic: 'sealtrail.batches',
+      tls: undefined,
+      sasl: undefined,
     })
+  })
+
+  test('brokers are reached over TLS and with a password where that is said, halves are refused', () => {
+    const file = join(folder, 'password')
+    const kafka = (environment: Record<string, string>) =>
+      readConfiguration({}, { SEALTRAIL_KAFKA_BROKERS: 'b.example:9093', ...environment }).kafka
+    expect(kafka({ SEALTRAIL_KAFKA_TLS: 'true' })?.tls).toEqual({})
+    const sasl = {
+      SEALTRAIL_KAFKA_SASL_MECHANISM: 'plain',
+      SEALTRAIL_KAFKA_USERNAME: 'ana',
+      SEALTRAIL_KAFKA_PASSWORD_FILE: file,
+    }
+    expect(kafka({ SEALTRAIL_KAFKA_CA_FILE: file, ...sasl })).toMatchObject({
+      tls: { caFile: file },
+      sasl: { mechanism: 'plain', username: 'ana', password: 'correct horse battery' },
+    })
+    expect(kafka({ ...sasl, SEALTRAIL_KAFKA_BROKERS: 'localhost:9092' })?.tls).toBeUndefined()
+    for (const [environment, message] of [
+      [sasl, /plain sends the password as it is/],
+      [{ SEALTRAIL_KAFKA_USERNAME: 'ana' }, /go together/],
+      [{ SEALTRAIL_KAFKA_KEY_FILE: file }, /go together/],
+      [{ SEALTRAIL_KAFKA_CA_FILE: file, SEALTRAIL_KAFKA_TLS: 'false' }, /files are named/],
+      [{ SEALTRAIL_KAFKA_TLS: 'yes' }, /must be true or false/],
+    ] as const)
+      expect(() => kafka(environment)).toThrow(message)
   })
 
   test.each([
