@@ -140,25 +140,59 @@ sourceKey
     'after',
     `
 The key (stk_…) is the Bearer token for gateways, servers and scripts; the secret (sts_…) is for sealtrail tap. Both
-belong to one source, whose name stands on each of its events. List and revoke them under Sources in the dashboard.
+belong to one source, whose name stands on each of its events. Revoke them under Sources in the dashboard.
 
 Examples:
   sealtrail source-key create gateway
   KEY=$(sealtrail source-key create ci --print key)`,
   )
-  .action(async (name: string, flags: DataFlag & { print?: 'key' | 'secret' | 'id' }) => {
-    const created = await clientOf(flags).call(
-      CreateSourceKeyReply,
-      'POST',
-      '/api/v1/source-keys',
-      { name },
-    )
-    if (flags.print !== undefined) say(created[flags.print])
-    else {
-      say(`Source ${name} (${created.id}). Shown once:`)
-      say(`  key     ${created.key}     Bearer token for gateways, servers and scripts`)
-      say(`  secret  ${created.secret}     for sealtrail tap, as SEALTRAIL_SOURCE_SECRET`)
+  .action(async (name: string, flags: DataFlag & PrintFlag) => {
+    const body = { name }
+    const path = '/api/v1/source-keys'
+    sayKey(name, await clientOf(flags).call(CreateSourceKeyReply, 'POST', path, body), flags)
+  })
+
+sourceKey
+  .command('rotate <source>')
+  .description('make a new key and secret for a source, named by id or name')
+  .addOption(dataOption())
+  .option('--overlap <time>', 'how long the former key works too: 0, 90m, 24h, 7d', '24h')
+  .addOption(
+    new Option('--print <what>', 'only this, for scripts').choices(['key', 'secret', 'id']),
+  )
+  .addHelpText(
+    'after',
+    `
+The source keeps its id and name. With --overlap 0 the former key stops working at once: for one that leaked.
+
+Examples:
+  sealtrail source-key rotate gateway
+  KEY=$(sealtrail source-key rotate 3f9a0c11d2e4 --overlap 0 --print key)`,
+  )
+  .action(async (source: string, flags: DataFlag & PrintFlag & { overlap: string }) => {
+    const { durationSeconds, rotateSourceKey } = await import('./source-key-command.ts')
+    const overlapSeconds = durationSeconds(flags.overlap)
+    if (overlapSeconds === undefined) {
+      throw new SealtrailError(
+        'REQUEST_INVALID',
+        `--overlap ${flags.overlap} is no length of time`,
+        {
+          hint: 'Write 0, 90m, 24h or 7d.',
+        },
+      )
     }
+    sayKey(source, await rotateSourceKey(clientOf(flags), source, overlapSeconds), flags)
+  })
+
+sourceKey
+  .command('list')
+  .description(
+    'print the keys of all sources: which work, until when, and when they were last used',
+  )
+  .addOption(dataOption())
+  .action(async (flags: DataFlag) => {
+    const { sourceKeyLines } = await import('./source-key-command.ts')
+    for (const line of await sourceKeyLines(clientOf(flags))) say(line)
   })
 
 sourceKey
@@ -530,6 +564,21 @@ function collect(value: string, before: string[] | undefined): string[] {
 
 function clientOf(flags: DataFlag): ControlClient {
   return new ControlClient(dataPaths(dataDirectoryOf(flags.data, process.env)).controlSocket)
+}
+
+interface PrintFlag {
+  readonly print?: 'key' | 'secret' | 'id'
+}
+
+/** Key and secret of a source: only now are they known. */
+function sayKey(name: string, made: CreateSourceKeyReply, { print }: PrintFlag): void {
+  if (print !== undefined) {
+    say(made[print])
+    return
+  }
+  say(`Source ${name} (${made.id}). Shown once:`)
+  say(`  key     ${made.key}     Bearer token for gateways, servers and scripts`)
+  say(`  secret  ${made.secret}     for sealtrail tap, as SEALTRAIL_SOURCE_SECRET`)
 }
 
 function say(text: string): void {

@@ -66,6 +66,7 @@ const Batch = z.strictObject({
   version: z.literal(1),
   logId: z.string(),
   sourceId: z.string().min(1),
+  chainKeyId: z.string().min(1).max(128).exactOptional(),
   requestDigest: z.string().min(1).max(128),
   firstOrdinal: z.number().int().min(0),
   requestCount: z.number().int().min(0),

@@ -6,6 +6,8 @@ export interface PackedBatch {
   readonly version: 1
   readonly logId: string
   readonly sourceId: string
+  /** Name of the chain key of the secret that this came under; absent: that of the source. */
+  readonly chainKeyId?: string
   /** SHA-256 of the request body, or of the Idempotency-Key; with `ordinal` it identifies a record of this request. */
   readonly requestDigest: string
   /** Ordinal of the first event within the request. */

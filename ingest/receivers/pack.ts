@@ -7,6 +7,7 @@ import type { ReceivedRequest } from './receive.ts'
 export interface PackTarget {
   readonly logId: string
   readonly sourceId: string
+  readonly chainKeyId?: string
   readonly requestDigest: string
 }
 

@@ -12,6 +12,8 @@ export interface SourceIdentity {
   readonly logId: string
   /** Name of the certificate that the source is bound to, and showed. */
   readonly certificate?: string
+  /** Name of the chain key of the secret that it shows; absent: that of the source. */
+  readonly chainKeyId?: string
 }
 
 /** What became of the records of one request, for metrics and quotas. */

@@ -573,7 +573,7 @@ export class Sequencer implements LedgerAppender {
 
   private chainAfter(batch: PackedBatch, i: number): string | undefined {
     const digest = batch.sentDigests?.[i]
-    const key = this.parts.keyring.sourceChainKey(batch.sourceId)
+    const key = this.parts.keyring.sourceChainKey(batch.chainKeyId ?? batch.sourceId)
     // No digest: the record has no canonical form, so what follows it cannot be checked.
     return digest === undefined || digest === '' || key === undefined
       ? undefined

@@ -2,7 +2,11 @@ import { RedactionPolicy } from '../../schemas/api/redaction.ts'
 import { CreateSourceKeyRequest, SourceQuota } from '../../schemas/api/sources.ts'
 import { hex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
-import { timestampFromMs } from '../../schemas/event/timestamp.ts'
+import {
+  normaliseTimestamp,
+  timestampFromMs,
+  timestampToMs,
+} from '../../schemas/event/timestamp.ts'
 import {
   defaultRedactionPolicy,
   type RedactionPolicy as Policy,
@@ -29,6 +33,7 @@ import {
   type Erasure,
   isAdminAction,
   type SetSourceCertificate,
+  type SourceCredential,
   type SourceKey,
   SystemState,
 } from './system-state.ts'
@@ -63,6 +68,8 @@ export class Control {
   private readonly state = new SystemState()
   private appender: LedgerAppender | undefined
   private next = 0
+  /** By digest of the key. In memory: it changes with each request, and is no decision. */
+  private readonly lastUsed = new Map<string, number>()
 
   constructor(parts: ControlParts) {
     this.parts = parts
@@ -133,13 +140,50 @@ export class Control {
    *
    * @throws SealtrailError `REQUEST_INVALID` for a bad name, `CONFIG_INVALID` for a log that no source may write
    */
-  async createSourceKey(
-    source: { name: string; logId: string },
-    actor: string,
-  ): Promise<{ id: string; secret: string; key: string }> {
+  async createSourceKey(source: NewSource, actor: string): Promise<ShownOnce> {
     const secret = { id: hex(this.parts.random(6)), secret: this.parts.random(32) }
     await this.addSourceKey(secret, source, actor)
-    return { id: secret.id, secret: formatSourceSecret(secret), key: sourceKeyOf(secret) }
+    return shownOnce(secret)
+  }
+
+  /**
+   * A new secret and key for a source. The former ones work until the overlap is over; what is sent under the new secret
+   * is an epoch of its own, with a chain of its own.
+   *
+   * @throws SealtrailError `NOT_FOUND`, `VERSION_CONFLICT`, `REQUEST_INVALID` for a source that was revoked
+   */
+  async rotateSourceKey(
+    id: string,
+    { overlapSeconds, expiresAt }: { overlapSeconds: number; expiresAt?: string | undefined },
+    expectedVersion: number,
+    actor: string,
+  ): Promise<ShownOnce> {
+    const check = () => {
+      const key = expectVersion(this.state.sourceKeys.get(id), expectedVersion, 'source key')
+      if (key.revokedAt === undefined) return
+      throw new SealtrailError('REQUEST_INVALID', `the source ${key.name} was revoked`, {
+        hint: 'Make a new source: an id that was revoked stays so.',
+      })
+    }
+    check()
+    const secret = { id, secret: this.parts.random(32) }
+    const keySha256 = tokenDigest(sourceKeyOf(secret))
+    await this.parts.keyring.setSourceChainKey(chainKeyIdOf(id, keySha256), chainKeyOf(secret))
+    const overlapUntil = timestampFromMs(this.parts.clock() + overlapSeconds * 1000)
+    await this.run({
+      action: 'source_key.rotate',
+      target: id,
+      version: expectedVersion + 1,
+      actor,
+      details: { keySha256, overlapUntil, ...this.expiry(expiresAt) },
+      check,
+    })
+    return shownOnce(secret)
+  }
+
+  /** When a key was last used, Unix milliseconds; undefined since this process began. */
+  lastUsedMs({ keySha256 }: SourceCredential): number | undefined {
+    return this.lastUsed.get(keySha256)
   }
 
   /**
@@ -152,8 +196,9 @@ export class Control {
     if (secret === undefined) {
       throw new SealtrailError('CONFIG_INVALID', 'the source secret is not sts_<id>_<secret>')
     }
-    const known = this.state.sourceKeys.get(secret.id)?.keySha256
-    if (known !== tokenDigest(sourceKeyOf(secret)))
+    const keySha256 = tokenDigest(sourceKeyOf(secret))
+    const known = this.state.sourceKeys.get(secret.id)?.credentials ?? []
+    if (!known.some((each) => each.keySha256 === keySha256))
       await this.addSourceKey(secret, source, 'operator')
     return secret.id
   }
@@ -169,14 +214,35 @@ export class Control {
     })
   }
 
-  /** Source of a Bearer token; undefined for an unknown, wrong or revoked one. Asks for no certificate. */
-  authenticateSourceKey(token: string): { sourceId: string; logId: string } | undefined {
+  /** Source of a Bearer token; undefined for an unknown, wrong, expired or revoked one. Asks for no certificate. */
+  authenticateSourceKey(
+    token: string,
+  ): { sourceId: string; logId: string; chainKeyId?: string } | undefined {
     const id = sourceIdOfKey(token)
     const key = id === undefined ? undefined : this.state.sourceKeys.get(id)
     if (key === undefined || key.revokedAt !== undefined) return undefined
-    return sameDigest(tokenDigest(token), key.keySha256)
-      ? { sourceId: key.id, logId: key.logId }
-      : undefined
+    const presented = tokenDigest(token)
+    const nowMs = this.parts.clock()
+    const at = key.credentials.findIndex(({ keySha256 }) => sameDigest(presented, keySha256))
+    const found = key.credentials[at]
+    if (found === undefined) return undefined
+    if (found.expiresAt !== undefined && timestampToMs(found.expiresAt) <= nowMs) return undefined
+    this.lastUsed.set(presented, nowMs)
+    const identity = { sourceId: key.id, logId: key.logId }
+    const chainKeyId = chainKeyIdOf(key.id, presented)
+    const isRotated = this.parts.keyring.sourceChainKey(chainKeyId) !== undefined
+    return isRotated ? { ...identity, chainKeyId } : identity
+  }
+
+  private expiry(expiresAt: string | undefined): { expiresAt?: string } {
+    if (expiresAt === undefined) return {}
+    const normal = normaliseTimestamp(expiresAt)
+    if (normal === undefined || timestampToMs(normal) <= this.parts.clock()) {
+      throw new SealtrailError('REQUEST_INVALID', 'expiresAt is no time in the future', {
+        hint: 'Write it as RFC 3339, e.g. 2027-01-31T00:00:00Z.',
+      })
+    }
+    return { expiresAt: normal }
   }
 
   /**
@@ -188,7 +254,7 @@ export class Control {
   authenticateSource(
     token: string | undefined,
     shown: ShownCertificate,
-  ): { sourceId: string; logId: string; certificate?: string } | undefined {
+  ): { sourceId: string; logId: string; chainKeyId?: string; certificate?: string } | undefined {
     if (token === undefined) return this.sourceOfCertificate(shown)
     const source = this.authenticateSourceKey(token)
     if (source === undefined) return undefined
@@ -328,7 +394,7 @@ export class Control {
 
   private async addSourceKey(
     secret: SourceSecret,
-    source: { name: string; logId: string },
+    source: NewSource,
     actor: string,
   ): Promise<void> {
     const name = checked(CreateSourceKeyRequest.shape.name, source.name, 'name')
@@ -351,10 +417,11 @@ export class Control {
       target: secret.id,
       version: 1,
       actor,
-      details: { name, logId, keySha256 },
+      details: { name, logId, keySha256, ...this.expiry(source.expiresAt) },
       check: free,
     })
-    if (this.state.sourceKeys.get(secret.id)?.keySha256 !== keySha256) {
+    const [made] = this.state.sourceKeys.get(secret.id)?.credentials ?? []
+    if (made?.keySha256 !== keySha256) {
       throw new SealtrailError('INTERNAL', 'the new source key is not in the fold')
     }
   }
@@ -404,6 +471,29 @@ function certificateRefused(shown: ShownCertificate): SealtrailError {
 /** Target of the policy that holds for all sources of a log without one of their own. */
 export function defaultPolicyOf(logId: string): string {
   return `default/${logId}`
+}
+
+export interface NewSource {
+  readonly name: string
+  readonly logId: string
+  /** RFC 3339; absent for a key that does not stop working by itself. */
+  readonly expiresAt?: string | undefined
+}
+
+/** What is known of a secret once: only the hash of the key is kept. */
+export interface ShownOnce {
+  readonly id: string
+  readonly secret: string
+  readonly key: string
+}
+
+function shownOnce(secret: SourceSecret): ShownOnce {
+  return { id: secret.id, secret: formatSourceSecret(secret), key: sourceKeyOf(secret) }
+}
+
+/** Of the first secret of a source the chain key has the name of the source; of later ones a name of their own. */
+function chainKeyIdOf(sourceId: string, keySha256: string): string {
+  return `${sourceId}.${keySha256.slice(0, 16)}`
 }
 
 function undecided(index: number): SealtrailError {

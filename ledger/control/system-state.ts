@@ -59,6 +59,14 @@ export const adminDetails = {
     name: z.string(),
     logId: z.string(),
     keySha256: z.string(),
+    /** When the key stops working by itself. */
+    expiresAt: z.string().exactOptional(),
+  }),
+  'source_key.rotate': z.strictObject({
+    keySha256: z.string(),
+    /** Until then the keys before work too. */
+    overlapUntil: z.string(),
+    expiresAt: z.string().exactOptional(),
   }),
   'source_key.revoke': z.strictObject({}),
   /** Null takes the policy of the target away. */
@@ -126,11 +134,20 @@ export interface SignInSettings {
   readonly version: number
 }
 
+/** One key of a source: there are several while a rotation overlaps. */
+export interface SourceCredential {
+  readonly keySha256: string
+  readonly createdAt: string
+  /** When it stops working; undefined for one that does not by itself. */
+  readonly expiresAt: string | undefined
+}
+
 export interface SourceKey {
   readonly id: string
   readonly name: string
   readonly logId: string
-  readonly keySha256: string
+  /** Those that are left, newest last; the last three, and the others stopped working long ago. */
+  readonly credentials: readonly SourceCredential[]
   readonly createdAt: string
   readonly revokedAt: string | undefined
   readonly version: number
@@ -153,6 +170,9 @@ export interface SetRedactionPolicy {
   readonly policy: z.infer<typeof RedactionPolicy> | null
   readonly version: number
 }
+/** Keys of a source that are remembered: with each rotation beyond it the oldest stops working, overlap or not. */
+const maxCredentials = 3
+
 /** How long a setup link works that says nothing about it. */
 export const linkLifetimeMs = 24 * 60 * 60_000
 
@@ -241,16 +261,36 @@ export class SystemState {
         this.signIn = { ...adminDetails['settings.sign_in'].parse(details), version }
         return
       case 'source_key.create': {
-        const { name, logId, keySha256 } = adminDetails['source_key.create'].parse(details)
+        const { name, logId, keySha256, expiresAt } =
+          adminDetails['source_key.create'].parse(details)
         this.sourceKeys.set(id, {
           id,
           name,
           logId,
-          keySha256,
+          credentials: [{ keySha256, createdAt: at, expiresAt }],
           createdAt: at,
           revokedAt: undefined,
           version,
         })
+        return
+      }
+      case 'source_key.rotate': {
+        const key = this.sourceKeys.get(id)
+        const { keySha256, overlapUntil, expiresAt } =
+          adminDetails['source_key.rotate'].parse(details)
+        if (key === undefined) return
+        // Timestamps are of one form: they compare as text.
+        const former = key.credentials.map((each) => ({
+          ...each,
+          expiresAt:
+            each.expiresAt !== undefined && each.expiresAt < overlapUntil
+              ? each.expiresAt
+              : overlapUntil,
+        }))
+        const credentials = [...former, { keySha256, createdAt: at, expiresAt }].slice(
+          -maxCredentials,
+        )
+        this.sourceKeys.set(id, { ...key, credentials, version })
         return
       }
       case 'source_key.revoke': {

@@ -150,7 +150,11 @@ const SourceName = z
   .refine((name) => name.isWellFormed(), 'is not well-formed text')
 
 /** `POST /api/v1/source-keys`. */
-export const CreateSourceKeyRequest = z.strictObject({ name: SourceName })
+export const CreateSourceKeyRequest = z.strictObject({
+  name: SourceName,
+  /** RFC 3339, when the key stops working; absent for one that does not by itself. */
+  expiresAt: z.string().max(40).optional(),
+})
 export type CreateSourceKeyRequest = z.infer<typeof CreateSourceKeyRequest>
 
 /** Shown once. `key` is the Bearer for foreign senders; `secret` is for Sealtrail's collectors, which derive the key. */
@@ -164,3 +168,41 @@ export type CreateSourceKeyReply = z.infer<typeof CreateSourceKeyReply>
 /** `POST /api/v1/source-keys/:id/revoke`. 409 VERSION_CONFLICT when somebody else changed it first. */
 export const RevokeSourceKeyRequest = z.strictObject({ expectedVersion: z.int() })
 export type RevokeSourceKeyRequest = z.infer<typeof RevokeSourceKeyRequest>
+
+/** `POST /api/v1/source-keys/:id/rotate`: a new secret and key; the former ones work until the overlap is over. */
+export const RotateSourceKeyRequest = z.strictObject({
+  overlapSeconds: z
+    .int()
+    .min(0)
+    .max(90 * 86_400)
+    .default(86_400),
+  expiresAt: z.string().max(40).optional(),
+  expectedVersion: z.int(),
+})
+export type RotateSourceKeyRequest = z.infer<typeof RotateSourceKeyRequest>
+
+/** One source and its keys, newest first. */
+export const SourceKeyRow = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  revokedAt: z.string().nullable(),
+  /** Expected version for commands on this key. */
+  version: z.int(),
+  keys: z.array(
+    z.strictObject({
+      /** Beginning of the SHA-256 of the key: names it, and lets nobody in. */
+      fingerprint: z.string(),
+      /** `ending`: a newer one was made, and this one works until `expiresAt`. */
+      state: z.enum(['current', 'ending', 'expired', 'revoked']),
+      createdAt: z.string(),
+      expiresAt: z.string().nullable(),
+      /** null: not since this process began. */
+      lastUsedAt: z.string().nullable(),
+    }),
+  ),
+})
+export type SourceKeyRow = z.infer<typeof SourceKeyRow>
+
+/** `GET /api/v1/source-keys`. */
+export const SourceKeysReply = z.strictObject({ sources: z.array(SourceKeyRow) })
+export type SourceKeysReply = z.infer<typeof SourceKeysReply>

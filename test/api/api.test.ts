@@ -144,6 +144,30 @@ describe('who gets in', () => {
     expect((await send(created.key, { 'event.class': 'tool_call' })).status).toBe(401)
   })
 
+  test('a rotated source key: both work, the list says which, and the one that leaked ends at once', async () => {
+    const Created = z.object({ id: z.string(), key: z.string() })
+    const created = Created.parse(
+      await (await post('/api/v1/source-keys', { name: 'rotated' }, { cookie })).json(),
+    )
+    const rotate = async (body: object) =>
+      post(`/api/v1/source-keys/${created.id}/rotate`, body, { cookie })
+    const second = Created.parse(await (await rotate({ expectedVersion: 1 })).json())
+    for (const key of [created.key, second.key])
+      expect((await send(key, { 'event.class': 'tool_call' })).status).toBe(200)
+    const { stdout } = await sealtrail.command(['source-key', 'list'])
+    expect(stdout).toMatch(/"rotated" {2}[0-9a-f]{12} {2}current, made .*, used /)
+    expect(stdout).toMatch(/"rotated" {2}[0-9a-f]{12} {2}ending, until /)
+    expect((await rotate({ expectedVersion: 1 })).status).toBe(409)
+    const third = await sealtrail.command([
+      ...['source-key', 'rotate', 'rotated', '--overlap', '0', '--print', 'key'],
+    ])
+    expect([third.code, third.stderr]).toEqual([0, ''])
+    const statuses = [created.key, second.key, third.stdout.trim()].map(
+      async (key) => (await send(key, { 'event.class': 'tool_call' })).status,
+    )
+    expect(await Promise.all(statuses)).toEqual([401, 401, 200])
+  })
+
   test('a source cannot write what only Sealtrail writes, nor read anything', async () => {
     const key = await sealtrail.key('ordinary')
     const forged = await send(key, { 'event.class': 'finding' })

@@ -284,7 +284,7 @@ describe('source keys', () => {
     const other = await opened.control.createSourceKey(source, 'operator')
     const tail = tailOf(key, id)
     const flipped = `${key.slice(0, 20)}${key[20] === 'A' ? 'B' : 'A'}${key.slice(21)}`
-    const stored = opened.control.sourceKeys()[0]?.keySha256 ?? ''
+    const stored = opened.control.sourceKeys()[0]?.credentials[0]?.keySha256 ?? ''
     for (const token of [
       '',
       id,

@@ -5,13 +5,17 @@ import {
   CreateSourceKeyReply,
   CreateSourceKeyRequest,
   RevokeSourceKeyRequest,
+  RotateSourceKeyRequest,
   SetSourceCertificateRequest,
   SetSourceQuotaRequest,
   SourceDetailReply,
+  type SourceKeyRow,
+  SourceKeysReply,
   type SourceRow,
   SourcesReply,
 } from '../../../schemas/api/sources.ts'
 import { SealtrailError } from '../../../schemas/errors.ts'
+import { timestampFromMs, timestampToMs } from '../../../schemas/event/timestamp.ts'
 import type { QueryScope } from '../../queries/query-scope.ts'
 import {
   type SourceHealth,
@@ -108,10 +112,45 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
     async (request) => {
       const principal = requirePrincipal(request)
       const created = await context.control.createSourceKey(
-        { name: request.body.name, logId: principal.logId },
+        { ...request.body, logId: principal.logId },
         actorOf(principal),
       )
       return { id: created.id, key: created.key, secret: created.secret }
+    },
+  )
+
+  app.get(
+    '/api/v1/source-keys',
+    { schema: { response: { 200: SourceKeysReply } }, config: { roles: anyRole } },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      await context.access.viewed(principal, principal.logId, 'sources')
+      const own = context.control.sourceKeys().filter(({ logId }) => logId === principal.logId)
+      return { sources: own.map((key) => keyRowOf(key, context)) }
+    },
+  )
+
+  app.post(
+    '/api/v1/source-keys/:id/rotate',
+    {
+      schema: {
+        params: KeyParams,
+        body: RotateSourceKeyRequest,
+        response: { 200: CreateSourceKeyReply },
+      },
+      config: { roles: adminRole },
+    },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      const { id } = ownKey(context, principal, request.params.id)
+      const { expectedVersion, ...rotation } = request.body
+      const made = await context.control.rotateSourceKey(
+        id,
+        rotation,
+        expectedVersion,
+        actorOf(principal),
+      )
+      return { id: made.id, key: made.key, secret: made.secret }
     },
   )
 
@@ -129,6 +168,28 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
       return {}
     },
   )
+}
+
+function keyRowOf(key: SourceKey, { control, clock }: RouteContext): SourceKeyRow {
+  const newest = key.credentials.at(-1)
+  return {
+    id: key.id,
+    name: key.name,
+    revokedAt: key.revokedAt ?? null,
+    version: key.version,
+    keys: [...key.credentials].reverse().map((each) => {
+      const usedMs = control.lastUsedMs(each)
+      const isOver = each.expiresAt !== undefined && timestampToMs(each.expiresAt) <= clock()
+      const open = each === newest ? 'current' : 'ending'
+      return {
+        fingerprint: each.keySha256.slice(0, 12),
+        state: key.revokedAt !== undefined ? 'revoked' : isOver ? 'expired' : open,
+        createdAt: each.createdAt,
+        expiresAt: each.expiresAt ?? null,
+        lastUsedAt: usedMs === undefined ? null : timestampFromMs(usedMs),
+      }
+    }),
+  }
 }
 
 const activeMs = 5 * 60_000

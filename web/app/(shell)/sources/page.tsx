@@ -27,6 +27,10 @@ export default function SourcesPage() {
             <Link href="/sources/redaction" className="text-accent underline decoration-dotted">
               What is replaced in their records
             </Link>
+            {' · '}
+            <Link href="/sources/keys" className="text-accent underline decoration-dotted">
+              Keys and their rotation
+            </Link>
           </p>
         </div>
         <NewSource onCreated={setCreated} />
