@@ -69,6 +69,7 @@ export async function deliver(parcel: Parcel, deps: ReceiverDeps): Promise<Deliv
   const batches = packEvents(request, {
     sourceId: source.sourceId,
     logId: source.logId,
+    ...(source.chainKeyId === undefined ? {} : { chainKeyId: source.chainKeyId }),
     requestDigest: requestDigest(sha256, parcel.body, parcel.idempotencyKey),
   })
   const positions = await publishAll(batches, deps)

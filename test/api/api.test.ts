@@ -1,10 +1,14 @@
+import { createHmac } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { verifyEd25519 } from '../../ledger/ed25519.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import { Problem } from '../../schemas/api/problem.ts'
 import { SearchReply } from '../../schemas/api/search.ts'
+import { CreateSourceKeyReply, SourcesReply } from '../../schemas/api/sources.ts'
 import { equal } from '../../schemas/bytes.ts'
+import { chainStart, chainValue, sentDigest } from '../../schemas/source-chain.ts'
+import { chainKeyOf, parseSourceSecret } from '../../schemas/source-key.ts'
 import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { leafHash, TreeFrontier } from '../../schemas/tlog/merkle.ts'
 import { noteVerifier } from '../../schemas/tlog/note.ts'
@@ -166,6 +170,43 @@ describe('who gets in', () => {
       async (key) => (await send(key, { 'event.class': 'tool_call' })).status,
     )
     expect(await Promise.all(statuses)).toEqual([401, 401, 200])
+  })
+
+  test('what a collector numbers under a rotated secret is checked by the chain of that secret', async () => {
+    const path = '/api/v1/source-keys'
+    const { id } = CreateSourceKeyReply.parse(
+      await (await post(path, { name: 'numbered' }, { cookie })).json(),
+    )
+    const made = CreateSourceKeyReply.parse(
+      await (await post(`${path}/${id}/rotate`, { expectedVersion: 1 }, { cookie })).json(),
+    )
+    const secret = parseSourceSecret(made.secret)
+    if (secret === undefined) throw new Error('no secret')
+    const hmac = (key: Uint8Array, data: Uint8Array) =>
+      createHmac('sha256', key).update(data).digest()
+    let prev = chainStart
+    const next = (seq: number, forged?: string) => {
+      const record = {
+        'event.class': 'tool_call',
+        'source.epoch': 'rotated',
+        'source.seq': seq,
+        'source.prev': forged ?? prev,
+      }
+      prev = chainValue(hmac, chainKeyOf(secret), sentDigest(sha256, record))
+      return record
+    }
+    const breaks = async (events: object[]) => {
+      expect(
+        (await post('/v1/events', events, { authorization: `Bearer ${made.key}` })).status,
+      ).toBe(200)
+      for (;;) {
+        const { sources } = SourcesReply.parse(await (await get('/api/v1/sources')).json())
+        const row = sources.find((each) => each.id === id)
+        if (row?.lastSeq === events.length - 1 || (row?.lastSeq ?? 0) > 2) return row?.chainBreaks
+      }
+    }
+    expect(await breaks([next(0), next(1), next(2)])).toBe(0)
+    expect(await breaks([next(3, '0'.repeat(64))])).toBe(1)
   })
 
   test('a source cannot write what only Sealtrail writes, nor read anything', async () => {
