@@ -123,7 +123,9 @@ const rpcCodes: Readonly<Record<number, number>> = {
 
 function sendStatus(reply: FastifyReply, error: unknown, deps: ReceiverDeps): FastifyReply {
   const problem = problemOfError(error)
-  if (problem.status >= 500) deps.logger.error({ err: error }, 'OTLP request failed')
+  if (problem.status >= 500 && problem.code !== 'BUS_FULL') {
+    deps.logger.error({ err: error }, 'OTLP request failed')
+  }
   retryAfter(reply, error)
   if ((problem.status === 503 || problem.status === 429) && !reply.hasHeader('retry-after')) {
     reply.header('retry-after', '1')

@@ -19,7 +19,10 @@ export function registerReceivers(app: FastifyInstance, deps: ReceiverDeps): voi
     )
     scope.setErrorHandler((error, _request, reply) => {
       const problem = problemOfError(error)
-      if (problem.status >= 500) deps.logger.error({ err: error }, 'request of a source failed')
+      // A refusal for a moment is told to the sender: a line of the log for each would be a flood of its own.
+      if (problem.status >= 500 && problem.code !== 'BUS_FULL') {
+        deps.logger.error({ err: error }, 'request of a source failed')
+      }
       retryAfter(reply, error)
       return sendProblem(reply, problem)
     })

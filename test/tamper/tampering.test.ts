@@ -421,6 +421,30 @@ describe('what happens before the ledger', () => {
     await ledger.close()
   })
 
+  test('8. a source whose end is cut off, its close with it, is said to be silent', async () => {
+    const ledger = await openEmbeddedLedger(await directory())
+    const opened = {
+      ...numbered(0),
+      'event.class': 'source' as const,
+      'source.signal': 'open' as const,
+    }
+    await ledger.sequencer.handle([
+      {
+        position: { topic: 't', incarnation: 'i', partition: 0, offset: '0' },
+        batch: aBatch('main', 0, { events: [opened, numbered(1)] }),
+      },
+    ])
+    for (let minute = 0; minute < 3; minute++) {
+      ledger.clock.nowMs += 60_000
+      await ledger.sequencer.tick()
+    }
+    const signals = ledger.segments.flatMap(({ leaves }) =>
+      leaves.flatMap(({ event }) => event['source.signal'] ?? []),
+    )
+    expect(signals).toEqual(['open', 'silence'])
+    await ledger.close()
+  })
+
   test('9. an old record that is sent again is in once; another one under its id is kept and named', async () => {
     const ledger = await openEmbeddedLedger(await directory())
     const send = async (offset: number, path: string, digest: string) => {
