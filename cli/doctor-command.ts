@@ -1,6 +1,7 @@
 import { isSealtrailError } from '../schemas/errors.ts'
 import { type Configuration, readConfiguration } from './configuration.ts'
 import type { ControlClient } from './control-client.ts'
+import { certificate } from './doctor/certificate-check.ts'
 import { type Check, type Finding, fail, ok } from './doctor/check.ts'
 import { disk, permissions, warnings } from './doctor/directory-checks.ts'
 import { engine, keys, ledger } from './doctor/ledger-checks.ts'
@@ -13,6 +14,7 @@ export const checks: readonly Check[] = [
   disk,
   permissions,
   ports,
+  certificate,
   keys,
   ledger,
   engine,

@@ -224,7 +224,8 @@ command('setup-link', 'print a one-time link that makes an admin account')
   .addHelpText(
     'after',
     `
-For the first account, or when nobody can sign in any more. The link works once, and earlier ones stop working.`,
+For the first account, or when nobody can sign in any more. The link works once, and earlier ones stop working. It
+is opened on the machine that Sealtrail runs on, from elsewhere through ssh -L.`,
   )
   .action(async (flags: DataFlag & { url?: string }) => {
     const { setupLink } = await import('./setup-link.ts')

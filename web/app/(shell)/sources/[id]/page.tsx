@@ -59,6 +59,16 @@ function Detail({ detail, mayChange }: { detail: SourceDetailReply; mayChange: b
           {source.id} · made {formatInstant(source.createdAt).slice(0, 16)} UTC
         </p>
         <p className="max-w-3xl">{numberingText(source)}</p>
+        {source.certificate !== null && (
+          <p className="max-w-3xl text-muted">
+            {source.certificate.use === 'with_key'
+              ? 'Shows a client certificate besides its key: '
+              : 'Is whoever shows this client certificate; its key is not needed: '}
+            <span className="font-mono text-xs text-text">
+              <HostileText text={source.certificate.certificate} limit={512} />
+            </span>
+          </p>
+        )}
       </header>
       <Figures source={source} />
       <Section title="Events of each hour, last 24 hours (UTC)">
