@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ErasedList } from '../ledger/backup/erased-list.ts'
 import {
   type ErasurePreview,
   ErasureProgress,
@@ -59,6 +60,11 @@ export async function shredCommand(
     })
   }
   await erase({ kind: 'event', eventId }, flags, client)
+}
+
+/** Prints what was erased so far, as a restore takes it. */
+export async function printErasedList(client: ControlClient): Promise<void> {
+  say(JSON.stringify(await client.call(ErasedList, 'GET', '/control/erased')))
 }
 
 /** Prints the erasures, and those that were refused. */

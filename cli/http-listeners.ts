@@ -10,6 +10,7 @@ import { checkRequestOrigin } from '../analytics/api/request-origin.ts'
 import { boundConnections, defaultConnectionBounds } from '../ingest/receivers/bound-connections.ts'
 import { registerReceivers } from '../ingest/receivers/register-receivers.ts'
 import { SealtrailError } from '../schemas/errors.ts'
+import { backupRoutes } from './backup-route.ts'
 import type { Certificates, WatchedCertificates } from './certificate-files.ts'
 import type { Configuration } from './configuration.ts'
 import type { ControlStatus } from './control-client.ts'
@@ -102,6 +103,7 @@ export async function openListeners({
     token: await core.control.accounts.createSetupLink(),
   }))
   rebuildRoute(control, core)
+  backupRoutes(control, core, configuration.dataDirectory)
   control.setNotFoundHandler(refuseUnknown)
 
   const { host } = configuration

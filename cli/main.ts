@@ -483,12 +483,80 @@ command('erasures', 'list what was erased, and which requests were refused')
     'after',
     `
 A line each, newest first: when, id, state, what and why, the leaf that says so, your reference. "running" means that the
-keys are destroyed, and the tables are not clean yet: it goes on by itself, also after a restart.`,
+keys are destroyed, and the tables are not clean yet: it goes on by itself, also after a restart.
+
+With --list what was erased is printed as JSON, for restore --erased: keep the newest one outside of your backups.
+
+Example:
+  sealtrail erasures --list > /safe/erased.json`,
   )
-  .action(async (flags: DataFlag) => {
-    const { listErasures } = await import('./erase-command.ts')
-    await listErasures(clientOf(flags))
+  .option('--list', 'print what was erased, as restore takes it')
+  .action(async (flags: DataFlag & { list?: true }) => {
+    const { listErasures, printErasedList } = await import('./erase-command.ts')
+    await (flags.list === true ? printErasedList : listErasures)(clientOf(flags))
   })
+
+command('backup <folder>', 'copy what cannot be made again into a new folder; Sealtrail may run')
+  .addOption(dataOption())
+  .option('--keys <folder>', 'put the keyring into a folder of its own, to be kept apart')
+  .option('--verify', 'read the copy again, and recompute its logs')
+  .addHelpText(
+    'after',
+    `
+Ledger, payloads, keyring, signer and anchors, with a manifest of sizes and SHA-256. What was acknowledged before it
+began is in it. The tables are left out: they are filled from the ledger. The master key is never in it: keep its file
+elsewhere, and beside it the newest list of what was erased (sealtrail erasures --list).
+
+Examples:
+  sealtrail backup /mnt/backup/2026-11-26 --verify
+  sealtrail backup /mnt/backup/2026-11-26 --keys /mnt/safe/2026-11-26`,
+  )
+  .action(async (folder: string, flags: DataFlag & { keys?: string; verify?: true }) => {
+    const { backupCommand } = await import('./backup-command.ts')
+    const client = clientOf(flags)
+    const data = dataDirectoryOf(flags.data, process.env)
+    const running = (await client.answers()) ? client : undefined
+    process.exitCode = await backupCommand(folder, { ...flags, data }, running)
+  })
+
+command(
+  'restore <backup>',
+  'make a data directory out of a backup, erase again what was erased since',
+)
+  .addOption(dataOption())
+  .option('--keys <folder>', 'folder of the keyring, where it was kept apart')
+  .option('--master-key <file>', 'file of the master key; it is copied into the directory')
+  .option('--erased <file>', 'newest list of what was erased (sealtrail erasures --list)')
+  .option('--nothing-erased-since', 'you are sure that nothing was erased after the backup')
+  .addHelpText(
+    'after',
+    `
+Into a new or empty directory; an existing one is never touched. Every file is compared with the manifest before
+anything is written, and the result is verified. Start Sealtrail with it afterwards: it fills the tables.
+
+What was signed after the backup is lost, and the log goes on from an older size under the same key: whoever holds a
+newer checkpoint (a witness, an anchor, a browser, an export) will rightly say that the log was rolled back. If the
+signer of the lost machine survives, put its signer folder in place: Sealtrail then refuses to start instead. See
+docs/backup.md for the honest ways on.
+
+Example:
+  sealtrail restore /mnt/backup/2026-11-26 --data /var/lib/sealtrail --master-key /safe/master.key --erased /safe/erased.json`,
+  )
+  .action(
+    async (
+      backup: string,
+      flags: DataFlag & {
+        keys?: string
+        masterKey?: string
+        erased?: string
+        nothingErasedSince?: true
+      },
+    ) => {
+      const { restoreCommand } = await import('./backup-command.ts')
+      const data = dataDirectoryOf(flags.data, process.env)
+      process.exitCode = await restoreCommand(backup, { ...flags, data })
+    },
+  )
 
 const masterKey = command(
   'master-key',

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import type { ErasedList } from '../../ledger/backup/erased-list.ts'
 import type { CommitObserver } from '../../ledger/committed.ts'
 import type { Control } from '../../ledger/control/control.ts'
 import type { Erasure } from '../../ledger/control/system-state.ts'
@@ -164,6 +165,24 @@ export class Eraser {
     onProgress: SearchProgress,
   ): Promise<{ id: string; leafIndex: number }> {
     return this.exclusive(() => this.eraseNow(order, onProgress))
+  }
+
+  /** Runs something while no erasure does: a copy of several files is of one moment. */
+  standStill<T>(work: () => Promise<T>): Promise<T> {
+    return this.exclusive(work)
+  }
+
+  /** Everything that was erased so far, for a restore of an older backup. */
+  erasedList(): ErasedList {
+    return {
+      format: 'sealtrail-erased/v1',
+      keys: [...this.parts.keyring.erasedKeys()],
+      leaves: this.parts.control
+        .erasures()
+        .flatMap(({ request }) =>
+          'keyIds' in request ? request.leaves.map((leaf) => ({ logId: request.logId, leaf })) : [],
+        ),
+    }
   }
 
   /** Puts a refused request on the record. @returns its id */

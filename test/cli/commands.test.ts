@@ -32,6 +32,8 @@ describe('help', () => {
     'erase',
     'shred',
     'erasures',
+    'backup',
+    'restore',
     'vkey',
     'demo',
   ]
