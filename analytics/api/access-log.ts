@@ -8,7 +8,9 @@ const maxRemembered = 10_000
 
 /**
  * Reading is on the record, in the log that was read. Views are coalesced to one leaf an actor and screen in ten
- * minutes; payload opens and exports stand singly and fail closed: without a leaf there is no answer.
+ * minutes; payload opens and exports stand singly and fail closed: without a leaf there is no answer. Figures of the
+ * system itself (integrity, list of sources) hold no record, and must be answered while nothing can be written: they are
+ * not on it.
  */
 export class AccessLog {
   private readonly appender: LedgerAppender

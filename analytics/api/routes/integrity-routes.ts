@@ -37,7 +37,6 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
     { schema: { response: { 200: IntegrityReply } }, config: { roles: anyRole } },
     async (request) => {
       const principal = requirePrincipal(request)
-      await context.access.viewed(principal, principal.logId, 'integrity')
       const logIds = readsSystem(context, principal)
         ? [principal.logId, systemLogId]
         : [principal.logId]

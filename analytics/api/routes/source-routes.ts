@@ -37,7 +37,6 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
     { schema: { response: { 200: SourcesReply } }, config: { roles: anyRole } },
     async (request, reply) => {
       const principal = requirePrincipal(request)
-      await context.access.viewed(principal, principal.logId, 'sources')
       const nowMs = context.clock()
       const health = await sourceHealth(context.columnar, scopeOf(principal, reply), nowMs)
       const sources = context.control
@@ -124,7 +123,6 @@ export function sourceRoutes(app: TypedApp, context: RouteContext): void {
     { schema: { response: { 200: SourceKeysReply } }, config: { roles: anyRole } },
     async (request) => {
       const principal = requirePrincipal(request)
-      await context.access.viewed(principal, principal.logId, 'sources')
       const own = context.control.sourceKeys().filter(({ logId }) => logId === principal.logId)
       return { sources: own.map((key) => keyRowOf(key, context)) }
     },
