@@ -62,6 +62,16 @@ export class Metrics {
         (logId: string) => core.api.judged(logId),
       ],
       [
+        'sealtrail_witnessed_leaves',
+        'Leaves that an anchor outside holds, or a quorum of witnesses cosigned',
+        (logId: string) => core.api.anchoring(logId).witnessedSize,
+      ],
+      [
+        'sealtrail_anchor_contradicts',
+        '1 where an anchor contradicts the log, so that nothing more is signed, else 0',
+        (logId: string) => (core.api.anchoring(logId).contradiction === null ? 0 : 1),
+      ],
+      [
         'sealtrail_projection_different',
         '1 where the rows of the columnar store differ from the ledger, else 0',
         (logId: string) => (core.api.projection(logId).state === 'different' ? 1 : 0),
@@ -78,6 +88,19 @@ export class Metrics {
         },
       })
     }
+    new Gauge({
+      name: 'sealtrail_anchor_lag_leaves',
+      help: 'Leaves of a log that an anchor does not cover yet',
+      labelNames: ['log', 'anchor'],
+      registers: [this.registry],
+      collect() {
+        for (const logId of logIds) {
+          const size = core.api.tree(logId).size
+          for (const { kind, target, coveredSize } of core.api.anchoring(logId).anchors)
+            this.set({ log: logId, anchor: `${kind} ${target}` }, size - coveredSize)
+        }
+      },
+    })
     new Gauge({
       name: 'sealtrail_bus_lag_batches',
       help: 'Batches accepted and not yet durable',

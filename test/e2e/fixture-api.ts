@@ -3,6 +3,7 @@ import proxy from '@fastify/http-proxy'
 import Fastify from 'fastify'
 import { previewRedaction } from '../../analytics/api/redaction-preview.ts'
 import { createRedactor } from '../../ingest/redaction/redactor.ts'
+import type { AnchorCoverage } from '../../schemas/api/anchors.ts'
 import { FindingsRequest } from '../../schemas/api/findings.ts'
 import { PreviewRedactionRequest, SetRedactionPolicyRequest } from '../../schemas/api/redaction.ts'
 import { FacetRequest, HistogramRequest, SearchRequest } from '../../schemas/api/search.ts'
@@ -290,7 +291,22 @@ export async function startFixtureApi(options: {
           checkedAt: timestampFromMs(Date.now() - 20_000),
           firstDifference: 'row 668 of main: outcome.status',
         },
-        anchoring: { witnessedSize: 0, anchors: [], cosigned: null, contradiction: null },
+        anchoring: {
+          witnessedSize: Math.max(0, size - 12),
+          anchors: [
+            anchorRow('directory', '/mnt/worm/anchors', Math.max(0, size - 12), 'waiting', null),
+            anchorRow(
+              'bucket',
+              'https://s3.eu-central-1.example/audit-anchors/prod',
+              Math.max(0, size - 40),
+              'failing',
+              'bucket https://s3.eu-central-1.example/audit-anchors/prod: fetch failed: connect ECONNREFUSED 10.0.0.9:443',
+            ),
+            anchorRow('witness', 'witness.example/w1', Math.max(0, size - 12), 'waiting', null),
+          ],
+          cosigned: null,
+          contradiction: null,
+        },
       },
     ],
     warnings: [],
@@ -376,6 +392,26 @@ export async function startFixtureApi(options: {
       needsSetup = true
     },
     close: () => app.close(),
+  }
+}
+
+function anchorRow(
+  kind: AnchorCoverage['kind'],
+  target: string,
+  coveredSize: number,
+  state: AnchorCoverage['state'],
+  problem: string | null,
+): AnchorCoverage {
+  return {
+    kind,
+    target,
+    coveredSize,
+    root: hex(new Uint8Array(32).fill(7)),
+    coveredAt: new Date(Date.now() - 14_000).toISOString(),
+    answer: target,
+    state,
+    problem,
+    verifierKey: null,
   }
 }
 

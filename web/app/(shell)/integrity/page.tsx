@@ -10,6 +10,7 @@ import {
   TriangleAlert,
 } from 'lucide-react'
 import { useState } from 'react'
+import type { LogAnchoring } from '../../../../schemas/api/anchors.ts'
 import {
   IntegrityReply,
   type LogIntegrity,
@@ -126,11 +127,16 @@ const projectionTexts = {
 } as const
 
 function LogPanel({ log }: { log: LogIntegrity }) {
-  const { checkpoint, projection } = log
+  const { anchoring, checkpoint, projection } = log
   const figures = [
     { label: 'Durable', value: log.treeSize, meaning: 'stored and synced' },
     { label: 'Published', value: checkpoint?.size ?? 0, meaning: 'under a signed checkpoint' },
-    { label: 'Witnessed', value: 0, meaning: 'by nobody outside: none is set up' },
+    {
+      label: 'Witnessed',
+      value: anchoring.witnessedSize,
+      meaning:
+        anchoring.anchors.length === 0 ? 'by nobody outside: none is set up' : 'held outside',
+    },
     { label: 'Indexed', value: log.indexed, meaning: 'can be searched' },
     { label: 'Judged', value: log.judged, meaning: 'seen by the detectors' },
   ]
@@ -152,6 +158,20 @@ function LogPanel({ log }: { log: LogIntegrity }) {
           </div>
         ))}
       </dl>
+      {anchoring.contradiction !== null && (
+        <p
+          role="alert"
+          className="mt-4 flex items-start gap-2 rounded-md border border-bad px-3 py-2 text-bad"
+        >
+          <CircleX className="mt-0.5 size-4 shrink-0" aria-hidden />
+          <span>
+            <span className="font-semibold">Nothing more is signed.</span> {anchoring.contradiction}
+            . Events are still taken. Find out which directory holds the log that the anchor saw,
+            before anything is deleted.
+          </span>
+        </p>
+      )}
+      <Anchors anchoring={anchoring} treeSize={log.treeSize} />
       <dl className="mt-4 grid grid-cols-[9rem_minmax(0,1fr)] gap-x-4 gap-y-1.5 max-sm:grid-cols-1 max-sm:gap-y-0.5">
         <dt className="text-muted">Columnar store</dt>
         <dd className={projection.state === 'different' ? 'font-semibold text-bad' : ''}>
@@ -199,6 +219,85 @@ function LogPanel({ log }: { log: LogIntegrity }) {
         </details>
       )}
     </section>
+  )
+}
+
+const anchorNames = {
+  directory: 'Directory',
+  webhook: 'Webhook',
+  bucket: 'Locked bucket',
+  witness: 'Witness',
+} as const
+
+const anchorStates = {
+  current: { text: 'up to date', tone: 'text-ok' },
+  waiting: { text: 'next checkpoint is on its way', tone: 'text-muted' },
+  failing: { text: 'failing, tried again', tone: 'text-warn' },
+  contradicts: { text: 'CONTRADICTS this log', tone: 'text-bad font-semibold' },
+} as const
+
+/** Which place outside covers what, since when, and what none covers. */
+function Anchors({ anchoring, treeSize }: { anchoring: LogAnchoring; treeSize: number }) {
+  if (anchoring.anchors.length === 0) return null
+  const { cosigned, witnessedSize } = anchoring
+  const uncovered = treeSize - witnessedSize
+  return (
+    <div className="mt-4 overflow-x-auto">
+      <table className="w-full text-left text-[13px]">
+        <caption className="mb-1 text-left">
+          <span className="font-semibold">Anchors</span>{' '}
+          <span className="text-muted">
+            {uncovered > 0
+              ? `the newest ${uncovered.toLocaleString('en')} leaves are not covered yet`
+              : 'every leaf is covered'}
+          </span>
+        </caption>
+        <thead className="text-muted">
+          <tr className="border-b border-line">
+            <th className="py-1.5 pr-4 font-normal">Kept by</th>
+            <th className="py-1.5 pr-4 text-right font-normal">Covers leaves below</th>
+            <th className="py-1.5 pr-4 font-normal">Taken (UTC)</th>
+            <th className="py-1.5 font-normal">State</th>
+          </tr>
+        </thead>
+        <tbody>
+          {anchoring.anchors.map((anchor) => (
+            <tr
+              key={`${anchor.kind} ${anchor.target}`}
+              className="border-b border-line align-top last:border-0"
+            >
+              <td className="py-1.5 pr-4">
+                {anchorNames[anchor.kind]}{' '}
+                <span className="break-all font-mono text-xs">{anchor.target}</span>
+              </td>
+              <td className="py-1.5 pr-4 text-right tabular-nums">
+                {anchor.coveredSize.toLocaleString('en')}
+              </td>
+              <td className="whitespace-nowrap py-1.5 pr-4 tabular-nums">
+                {anchor.coveredAt === null ? 'never' : formatInstant(anchor.coveredAt)}
+              </td>
+              <td className="py-1.5">
+                <span className={anchorStates[anchor.state].tone}>
+                  {anchorStates[anchor.state].text}
+                </span>
+                {anchor.problem !== null && (
+                  <span className="mt-0.5 block break-words text-xs text-muted">
+                    {anchor.problem}
+                  </span>
+                )}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {cosigned !== null && (
+        <p className="mt-2 text-[13px] text-muted">
+          Cosigned at size {cosigned.size.toLocaleString('en')} by{' '}
+          {cosigned.witnesses.map(({ name }) => name).join(' and ')}
+          {cosigned.quorum ? ', which the policy calls enough.' : ': not enough for the policy.'}
+        </p>
+      )}
+    </div>
   )
 }
 
