@@ -42,11 +42,13 @@ import { systemLogId } from '../ledger/log-id.ts'
 import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
 import { sha256 } from '../ledger/sha256.ts'
 import { openFileSigner } from '../ledger/signer/file-signer.ts'
+import { keyRotationEvent } from '../ledger/signer/key-rotation-event.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { openStoredHashTree } from '../ledger/tree/stored-hash-tree.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
 import type { RebuildProgress, VerifyProgress } from '../schemas/api/integrity.ts'
 import { SealtrailError } from '../schemas/errors.ts'
+import type { KeyRotation } from '../schemas/tlog/key-rotation.ts'
 import { openAnchors } from './anchors.ts'
 import type { Configuration } from './configuration.ts'
 import { examineSigner } from './examine-signer.ts'
@@ -64,6 +66,8 @@ export interface Core {
   readonly api: ApiContext
   readonly receivers: Omit<ReceiverDeps, 'logger'>
   readonly control: Control
+  /** Puts the next signing key of a log on its record, and signs with both from there on. */
+  rotateKey(logId: string, overlapMs: number): Promise<KeyRotation>
   /** Resolves with the error after which this process must end. */
   readonly failed: Promise<Error>
   lag(): Promise<number>
@@ -251,6 +255,7 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       payloads,
       keyring,
       verifierKey: await signer.verifierKey(logId),
+      rotations: await signer.rotations(logId),
       lastSigned: () => signer.lastSigned(logId),
     })
     for (;;) {
@@ -286,8 +291,27 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     }
   }
 
+  async function rotateKey(logId: string, overlapMs: number): Promise<KeyRotation> {
+    const { previous, next } = await signer.prepareKey(logId, overlapMs)
+    const receipt = await sequencer.append(logId, [keyRotationEvent(next, clock())])
+    await sequencer.publishCheckpoints()
+    await anchors.settle(logId, 5000)
+    const index = receipt.leaves[0]?.first ?? 0
+    if ((await signer.verifierKey(logId)) !== next) {
+      throw new SealtrailError(
+        'SIGNER_REFUSED',
+        `leaf ${index} of ${logId} names the next signing key, and no checkpoint is signed with it yet`,
+        {
+          hint: 'The log of the server says why. It is tried again each second, and at each start.',
+        },
+      )
+    }
+    return { index, previous, next }
+  }
+
   return {
     control,
+    rotateKey,
     failed: Promise.race([sequencer.failed, consumer.failed]),
     lag: () => bus.lag(),
     rebuild: () => rebuilder.follow(),

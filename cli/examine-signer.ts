@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256 } from '../ledger/sha256.ts'
 import { readLastSigned } from '../ledger/signer/file-signer.ts'
-import { unwrapSeed, wrapKeyOf } from '../ledger/signer/signing-key-files.ts'
+import { splitSeeds, unwrapSeed, wrapKeyOf } from '../ledger/signer/signing-key-files.ts'
 import { SealtrailError } from '../schemas/errors.ts'
 import { formatVerifierKey } from '../schemas/tlog/note.ts'
 
@@ -34,11 +34,14 @@ export async function examineSigner(directory: string, masterKey?: Uint8Array): 
     }
     if (masterKey === undefined) continue
     const bytes = await readFile(join(directory, `${logId}.key`))
-    const publicKey = publicKeyOf(unwrapSeed(wrapKeyOf(masterKey), logId, bytes))
+    const seeds = splitSeeds(unwrapSeed(wrapKeyOf(masterKey), logId, bytes))
     const path = join(directory, `${logId}.vkey`)
     if (!existsSync(path)) continue
-    const expected = formatVerifierKey(sha256, `${deployment}/${logId}`, publicKey)
-    if ((await readFile(path, 'utf8')).trim() !== expected) {
+    // While keys overlap there is more than one.
+    const held = seeds.map((seed) =>
+      formatVerifierKey(sha256, `${deployment}/${logId}`, publicKeyOf(seed)),
+    )
+    if (!held.includes((await readFile(path, 'utf8')).trim())) {
       throw wrong(
         path,
         'is not the verifier key of the signing key beside it and of the deployment',

@@ -18,6 +18,7 @@ import type { Core } from './core.ts'
 import { Metrics } from './metrics.ts'
 import { hostHeaderOf, isWildcard } from './network-reach.ts'
 import { rebuildRoute } from './rebuild-route.ts'
+import { signingKeyRoute } from './signing-key-route.ts'
 import { plainHttpAnswer, TlsServers } from './tls-servers.ts'
 
 export interface Listeners {
@@ -104,6 +105,7 @@ export async function openListeners({
   }))
   rebuildRoute(control, core)
   backupRoutes(control, core, configuration.dataDirectory)
+  signingKeyRoute(control, core)
   control.setNotFoundHandler(refuseUnknown)
 
   const { host } = configuration

@@ -583,6 +583,44 @@ Examples:
     await rotateMasterKeyCommand(dataDirectoryOf(flags.data, process.env), flags.newKeyFile)
   })
 
+const signingKey = command('signing-key', 'the keys with which checkpoints of the logs are signed')
+signingKey
+  .command('rotate')
+  .description('sign a log with a new key; the old one signs too for a while')
+  .addOption(dataOption())
+  .option('--log <log>', 'of this log; default the log of events')
+  .option('--overlap-days <days>', 'how long both keys sign', wholeNumber, 30)
+  .addHelpText(
+    'after',
+    `
+The new key becomes a leaf of the log, in a tree that both keys sign: whoever trusts the old key trusts the new one from
+there, and verify, bundles and browsers follow by themselves. Give the new verifier key to whoever holds the old one, and to
+witnesses, before the overlap ends; then the old key is destroyed. Checkpoints that only the old key signed are refused from
+the leaf on.
+
+A key that was stolen signs as well as you do: rotate with --overlap-days 0, give out the new key at once by another way,
+and trust nothing that the old one signed later than a checkpoint that an anchor holds.
+
+Examples:
+  sealtrail signing-key rotate
+  sealtrail signing-key rotate --log _system --overlap-days 7`,
+  )
+  .action(async (flags: DataFlag & { log?: string; overlapDays: number }) => {
+    const { RotateReply } = await import('./signing-key-route.ts')
+    const client = clientOf(flags)
+    const { logs } = await client.call(IntegrityReply, 'GET', '/api/v1/integrity')
+    const { overlapDays } = flags
+    const body = { logId: flags.log ?? logs[0]?.logId ?? '', overlapDays }
+    const rotated = await client.call(RotateReply, 'POST', '/control/rotate-signing-key', body)
+    say(`Rotated at leaf ${rotated.index}. From now on:`)
+    say(rotated.next)
+    say(
+      overlapDays === 0
+        ? `No longer: ${rotated.previous}`
+        : `For ${overlapDays} days also: ${rotated.previous}`,
+    )
+  })
+
 command('vkey', 'print the verifier key of the log, to keep elsewhere')
   .addOption(dataOption())
   .option('--log <log>', 'of this log; default the log of events')

@@ -9,7 +9,7 @@ import { openFileKeyring } from '../ledger/keyring/file-keyring.ts'
 import { systemLogId } from '../ledger/log-id.ts'
 import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
 import { sha256 } from '../ledger/sha256.ts'
-import { readLastSigned, signedLogIds } from '../ledger/signer/file-signer.ts'
+import { readLastSigned, readRotations, signedLogIds } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import {
   forked,
@@ -20,10 +20,16 @@ import {
 } from '../ledger/verify/verify-log.ts'
 import type { AnchorCoverage } from '../schemas/api/anchors.ts'
 import { ConsistencyReply } from '../schemas/api/event-detail.ts'
-import { IntegrityReply, type LogIntegrity, VerifyProgress } from '../schemas/api/integrity.ts'
+import {
+  IntegrityReply,
+  KeyRotationsReply,
+  type LogIntegrity,
+  VerifyProgress,
+} from '../schemas/api/integrity.ts'
 import { fromBase64 } from '../schemas/bytes.ts'
 import { isSealtrailError, SealtrailError } from '../schemas/errors.ts'
 import { type Checkpoint, openCheckpoint } from '../schemas/tlog/checkpoint.ts'
+import { followRotation } from '../schemas/tlog/key-rotation.ts'
 import { verifyConsistency } from '../schemas/tlog/merkle.ts'
 import { noteVerifier, parseVerifierKey } from '../schemas/tlog/note.ts'
 import type { ControlClient } from './control-client.ts'
@@ -166,10 +172,19 @@ async function compare(
   const refused = (problem: string) => ({ problem, covers: [] })
   if (remembered.size !== undefined && log.treeSize < remembered.size)
     return refused(rolledBack(logId, log.treeSize, { size: remembered.size }))
-  if (remembered.key !== undefined && log.verifierKey !== remembered.key)
-    return refused(`log ${logId} is signed with ${log.verifierKey}, not with the key that you hold`)
+  if (remembered.key !== undefined && log.verifierKey !== remembered.key) {
+    const { rotations } = await client.call(
+      KeyRotationsReply,
+      'GET',
+      `/api/v1/integrity/key-rotations?log=${encodeURIComponent(logId)}`,
+    )
+    if (!leadsTo(remembered.key, log.verifierKey, rotations))
+      return refused(
+        `log ${logId} is signed with ${log.verifierKey}, not with the key that you hold`,
+      )
+  }
   if (log.checkpoint === null) return { covers: [] }
-  const verifiers = [noteVerifier(sha256, verifyEd25519, remembered.key ?? log.verifierKey)]
+  const verifiers = [noteVerifier(sha256, verifyEd25519, log.verifierKey)]
   try {
     const newest = openCheckpoint(log.checkpoint.note, verifiers)
     const cosigned = log.anchoring.cosigned?.note
@@ -190,6 +205,25 @@ async function compare(
     if (!isSealtrailError(error, 'PROOF_INVALID')) throw error
     return refused(`log ${logId}, checkpoint ${log.checkpoint.size}: ${error.message}`)
   }
+}
+
+/** Whether a trusted key leads to another one by rotations, each vouched for by the key before it. */
+function leadsTo(
+  trusted: string,
+  wanted: string,
+  rotations: KeyRotationsReply['rotations'],
+): boolean {
+  let key = trusted
+  for (const { previous, leaf, proof } of rotations) {
+    if (previous !== key) continue
+    try {
+      key = followRotation(sha256, verifyEd25519, key, { leaf: fromBase64(leaf), proof })
+    } catch (error) {
+      if (isSealtrailError(error, 'PROOF_INVALID')) return false
+      throw error
+    }
+  }
+  return key === wanted
 }
 
 /** Whether the newest checkpoint continues a tree that was seen outside. */
@@ -249,11 +283,14 @@ async function verifyOffline(
     for (const logId of chosen(logIds)) {
       const remembered = rememberedOf(logId)
       const verifierKey = remembered.key ?? (await storedKey(paths.signer, logId))
+      const rotations = await readRotations(paths.signer, logId)
       const state = join(paths.anchors, `${logId}.json`)
       const held = await readSeenOutside(
         remembered.outside,
         parseVerifierKey(sha256, verifierKey).name,
-        [noteVerifier(sha256, verifyEd25519, verifierKey)],
+        [
+          ...new Set([verifierKey, ...rotations.flatMap(({ previous, next }) => [previous, next])]),
+        ].map((key) => noteVerifier(sha256, verifyEd25519, key)),
         await readStoredCosigned(state),
       ).catch((error: unknown) => {
         if (error instanceof OutsideRefused) return error
@@ -268,6 +305,7 @@ async function verifyOffline(
         logId,
         storage,
         verifierKey,
+        rotations,
         ...(flags.treeOnly ? {} : { payloads }),
         ...(keyring === undefined ? {} : { keyring }),
         lastSigned: () => readLastSigned(paths.signer, logId),

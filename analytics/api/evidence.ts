@@ -1,6 +1,7 @@
 import { openPayload } from '../../ledger/payloads/sealed-payload.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import type { Evidence, TlogProof } from '../../schemas/api/event-detail.ts'
+import type { KeyRotationsReply } from '../../schemas/api/integrity.ts'
 import { base64, fromHex } from '../../schemas/bytes.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { type SealedGroup, sealedGroups } from '../../schemas/event/fields.ts'
@@ -129,4 +130,28 @@ export async function tlogProofOf(
     proof: formatTlogProof({ index: leafIndex, hashes, checkpoint }),
     verifierKey: await context.signer.verifierKey(logId),
   }
+}
+
+/** Rotations of the key of a log that both keys vouch for, oldest first, with their proofs. */
+export async function keyRotationsOf(
+  context: Pick<ApiContext, 'signer' | 'storage' | 'tree'>,
+  logId: string,
+): Promise<KeyRotationsReply['rotations']> {
+  const sizes = await context.storage.checkpointSizes(logId)
+  const proven: KeyRotationsReply['rotations'] = []
+  for (const { index, previous, next } of await context.signer.rotations(logId)) {
+    const size = sizes.find((each) => each > index)
+    const checkpoint =
+      size === undefined ? undefined : await context.storage.readCheckpoint(logId, size)
+    if (size === undefined || checkpoint === undefined) break
+    const hashes = inclusionProof(context.tree(logId), sha256, index, size)
+    proven.push({
+      index,
+      previous,
+      next,
+      leaf: base64(await storedLeaf(context, logId, index)),
+      proof: formatTlogProof({ index, hashes, checkpoint }),
+    })
+  }
+  return proven
 }

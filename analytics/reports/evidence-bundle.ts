@@ -132,6 +132,7 @@ export async function writeEvidenceBundle(
     checkpoint,
     vkey: `${await parts.signer.verifierKey(logId)}\n`,
     ...(await firstMatchProof(parts, request, tree, size, checkpoint)),
+    ...(await rotationProofs(parts, logId)),
   }
   for (const [name, bytes] of Object.entries(files))
     await writeFile(join(directory, name), bytes, { mode: 0o600 })
@@ -163,6 +164,25 @@ async function bestCheckpoint(
     return { size: cosigned.size, checkpoint: cosigned.note }
   const size = (await storage.checkpointSizes(logId)).at(-1) ?? 0
   return { size, checkpoint: await storage.readCheckpoint(logId, size) }
+}
+
+/** How whoever holds an older verifier key gets to the one that signed. */
+async function rotationProofs(
+  parts: BundleParts,
+  logId: string,
+): Promise<Record<string, string | Uint8Array>> {
+  const sizes = await parts.storage.checkpointSizes(logId)
+  const files: Record<string, string | Uint8Array> = {}
+  for (const { index } of await parts.signer.rotations(logId)) {
+    const size = sizes.find((each) => each > index)
+    const checkpoint =
+      size === undefined ? undefined : await parts.storage.readCheckpoint(logId, size)
+    if (size === undefined || checkpoint === undefined) break
+    const hashes = inclusionProof(parts.tree(logId), sha256, index, size)
+    files[`rotation-${index}.leaf`] = await leafBytes(parts.storage, logId, index)
+    files[`rotation-${index}.tlog-proof`] = formatTlogProof({ index, hashes, checkpoint })
+  }
+  return files
 }
 
 /** One tlog-proof as an example that other programs verify as it is. */

@@ -19,6 +19,7 @@ import { parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import type { Receipt } from '../../schemas/receipt.ts'
 import { chainValue } from '../../schemas/source-chain.ts'
 import { hashBytes } from '../../schemas/tlog/digest.ts'
+import { keyRotationAction, nextKeyOf } from '../../schemas/tlog/key-rotation.ts'
 import {
   consistencyProof,
   type HashReader,
@@ -110,6 +111,9 @@ const SavedMemory = z.strictObject({
   streams: z.array(
     z.strictObject({ sourceId: z.string(), epoch: z.string(), lastHeardMs: z.number() }),
   ),
+  rotations: z
+    .array(z.strictObject({ index: z.int().nonnegative(), next: z.string() }))
+    .default([]),
 })
 
 interface LogState {
@@ -134,6 +138,8 @@ interface LogState {
   queue: Work[]
   running: Promise<void> | undefined
   signedSize: number
+  /** Leaves that name the next signing key, which the signer was not told of yet. */
+  rotations: { readonly index: number; readonly next: string }[]
   /** True when something but ticks and self-traffic was committed since the last tick. */
   traffic: boolean
   readonly liveness: SourceLiveness
@@ -455,6 +461,7 @@ export class Sequencer implements LedgerAppender {
       await this.parts.storage.appendSegment(log.logId, segment)
       for (const hash of hashes) log.tree.append(hash)
       log.frontier = frontier
+      collectRotations(log.rotations, fromIndex, leaves)
       log.dedup.apply(segment.dedup)
       recordedAt(log, nowMs)
       for (const { event } of events) {
@@ -662,6 +669,10 @@ export class Sequencer implements LedgerAppender {
     // An anchor holds another history than this one: it said so once, and signing more would widen the fork.
     if (this.parts.anchors?.maySign(log.logId) === false) return
     const root = log.frontier.root()
+    // What stands in the log is decided: the signer follows it, also after a crash between the two.
+    for (const { index, next } of log.rotations)
+      await this.parts.signer.adoptKey(log.logId, index, next)
+    log.rotations = []
     const last = await this.parts.signer.lastSigned(log.logId)
     if (last !== undefined && last.size > size) {
       // The signer says why; it refuses what was rolled back.
@@ -759,6 +770,7 @@ export class Sequencer implements LedgerAppender {
       queue: [],
       running: undefined,
       signedSize: 0,
+      rotations: [],
       traffic: false,
       liveness: new SourceLiveness(),
     }
@@ -783,6 +795,7 @@ export class Sequencer implements LedgerAppender {
         log.recordedDays = memory.data.recordedDays
         log.traffic = memory.data.traffic
         log.liveness.restore(memory.data.streams)
+        log.rotations = memory.data.rotations
         return log
       }
     }
@@ -793,6 +806,7 @@ export class Sequencer implements LedgerAppender {
   private async loadFrom(log: LogState, from: number): Promise<void> {
     const { logId } = log
     for await (const segment of this.parts.storage.readSegments(logId, from)) {
+      collectRotations(log.rotations, segment.fromIndex, segment.leaves)
       for (const leaf of segment.leaves) {
         const hash = leafHash(sha256, leaf)
         log.tree.append(hash)
@@ -832,6 +846,7 @@ export class Sequencer implements LedgerAppender {
       recordedDays: [...log.recordedDays],
       traffic: log.traffic,
       streams: log.liveness.streams(),
+      rotations: log.rotations,
     }
     log.saving = log.saving
       .then(() => savedTree.save(memory))
@@ -952,6 +967,19 @@ function newestPositions(positions: readonly BusPosition[]): BusPosition[] {
 function partitionOf(position: BusPosition): string {
   return `${position.topic}/${position.incarnation}/${position.partition}`
 }
+
+function collectRotations(
+  rotations: { readonly index: number; readonly next: string }[],
+  fromIndex: number,
+  leaves: readonly Uint8Array[],
+): void {
+  for (const [i, leaf] of leaves.entries()) {
+    const next = contains(leaf, rotationMark) ? nextKeyOf(leaf) : undefined
+    if (next !== undefined) rotations.push({ index: fromIndex + i, next })
+  }
+}
+
+const rotationMark = Buffer.from(`"admin.action":"${keyRotationAction}"`)
 
 /** As canonical JSON writes them: within a value the quotes would stand escaped. */
 const classMark = Buffer.from('"event.class":"')

@@ -43,7 +43,7 @@ export interface AnchorKeeperParts {
   readonly anchors: readonly Anchor[]
   /** Witnesses among the anchors, and which of them together are enough. */
   readonly policy: TlogPolicy | undefined
-  readonly signer: Pick<Signer, 'origin' | 'verifierKey'>
+  readonly signer: Pick<Signer, 'origin' | 'verifierKey' | 'rotations'>
   readonly storage: Pick<LedgerStorage, 'checkpointSizes' | 'readCheckpoint'>
   /** Between two checkpoints of a log that are put outside. */
   readonly intervalMs: number
@@ -376,7 +376,11 @@ export class AnchorKeeper implements LogAnchors {
   }
 
   private async verifiers(logId: string): Promise<NoteVerifier[]> {
-    return [noteVerifier(sha256, verifyEd25519, await this.parts.signer.verifierKey(logId))]
+    const { signer } = this.parts
+    const retired = (await signer.rotations(logId)).map(({ previous }) => previous)
+    return [...retired, await signer.verifierKey(logId)].map((key) =>
+      noteVerifier(sha256, verifyEd25519, key),
+    )
   }
 
   private async load(logId: string): Promise<State> {

@@ -64,7 +64,16 @@ export function wrapKeyOf(masterKey: Uint8Array): Uint8Array {
   return Buffer.from(hkdfSync('sha256', masterKey, new Uint8Array(), 'sealtrail/signer/v1', 32))
 }
 
-/** Ed25519 seed, AES-256-GCM. */
+export const seedBytes = 32
+
+/** The seeds of a key file: the one in force first, where keys never changed the only one. */
+export function splitSeeds(bytes: Uint8Array): Uint8Array[] {
+  return Array.from({ length: Math.floor(bytes.length / seedBytes) }, (_, i) =>
+    bytes.subarray(i * seedBytes, (i + 1) * seedBytes),
+  )
+}
+
+/** Ed25519 seeds, AES-256-GCM. */
 export function wrapSeed(wrapKey: Uint8Array, logId: string, seed: Uint8Array): Uint8Array {
   const nonce = randomBytes(12)
   const cipher = createCipheriv('aes-256-gcm', wrapKey, nonce)

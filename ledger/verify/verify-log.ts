@@ -2,8 +2,9 @@ import { equal, hex } from '../../schemas/bytes.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import { type ParsedLeaf, parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
+import { type KeyRotation, keyRotationAction, nextKeyOf } from '../../schemas/tlog/key-rotation.ts'
 import { leafHash, TreeFrontier } from '../../schemas/tlog/merkle.ts'
-import { noteVerifier } from '../../schemas/tlog/note.ts'
+import { type NoteVerifier, noteVerifier, parseVerifierKey } from '../../schemas/tlog/note.ts'
 import { verifyEd25519 } from '../ed25519.ts'
 import { type ErasureLeaf, fromErasureEvent } from '../erasure-leaf.ts'
 import type { Keyring } from '../keyring.ts'
@@ -22,6 +23,11 @@ export interface VerifyLogOptions {
   readonly keyring?: Pick<Keyring, 'openingKey' | 'wasDestroyed'>
   /** C2SP vkey of the log, from a place that the log's operator cannot rewrite. */
   readonly verifierKey: string
+  /**
+   * Rotations of its signing key, oldest first, as the signer has them. Nothing of it is trusted: each must stand in the
+   * log, and the first tree that holds it must be signed with the key before it and the one after.
+   */
+  readonly rotations?: readonly KeyRotation[]
   /** What was seen of this log elsewhere: it must hold all of it, with these roots. */
   readonly seen?: readonly SeenTree[]
   /**
@@ -82,7 +88,7 @@ export async function* verifyLog(
   options: VerifyLogOptions,
 ): AsyncGenerator<VerifyStep, VerifyResult> {
   const { logId, storage, payloads, verifierKey } = options
-  const verifier = noteVerifier(sha256, verifyEd25519, verifierKey)
+  const rotations = options.rotations ?? []
   const total = await storage.size(logId)
   const sizes = await storage.checkpointSizes(logId)
   const signed = await options.lastSigned?.()
@@ -106,6 +112,14 @@ export async function* verifyLog(
   const larger = seen.findLast((tree) => tree.size > total && tree.isSigned?.() !== false)
   if (larger !== undefined) return problem(rolledBack(logId, total, larger))
   let nextSeen = 0
+  const keys = keysOf(verifierKey, rotations)
+  if (keys === undefined) {
+    return problem(
+      `log ${logId} is signed with ${rotations.at(-1)?.next ?? 'another key'}, and no rotation leads from or to the key that you hold`,
+    )
+  }
+  let nextRotation = 0
+  const firstSizes = new Set(keys.map(({ from }) => sizes.find((size) => size >= from)))
   try {
     for await (const segment of storage.readSegments(logId, 0)) {
       if (segment.fromIndex !== frontier.size) {
@@ -126,6 +140,13 @@ export async function* verifyLog(
         const erasure = found?.kind === 'opened' ? fromErasureEvent(found.event) : undefined
         if (found?.kind === 'opened' && erasure !== undefined)
           erasures.push({ leafIndex: index, recordedAt: found.event['time.recorded'], erasure })
+        const rotation = rotations[nextRotation]
+        const next = contains(leaf, rotationMark) ? nextKeyOf(leaf) : undefined
+        if (next !== undefined || rotation?.index === index) {
+          const wrong = checkRotation(logId, index, next, rotation)
+          if (wrong !== undefined) return problem(wrong)
+          nextRotation++
+        }
         frontier.append(leafHash(sha256, leaf))
         counts.treeSize = frontier.size
         if (frontier.size === signed?.size) signedRoot = frontier.root()
@@ -146,7 +167,7 @@ export async function* verifyLog(
       }
       // After the segment's own root, which names an edited leaf more closely.
       for (const checkpoint of reached.splice(0)) {
-        const wrong = await checkCheckpoint(storage, logId, checkpoint, verifier)
+        const wrong = await checkCheckpoint(storage, logId, checkpoint, keys, firstSizes)
         if (wrong !== undefined) return problem(wrong)
         counts.checkpoints++
       }
@@ -169,6 +190,12 @@ export async function* verifyLog(
     if (!destroyed.has(rootKeyId)) counts.erasedUnsaid += payloadCount
   }
   counts.erased += missing.length
+  const unrecorded = rotations[nextRotation]
+  if (unrecorded !== undefined) {
+    return problem(
+      `log ${logId}: its signer changed the key at leaf ${unrecorded.index}, and the log holds ${frontier.size} leaves: it was rolled back`,
+    )
+  }
   const beyond = sizes[nextCheckpoint]
   if (beyond !== undefined) {
     return problem(
@@ -265,18 +292,82 @@ function checkPayload(
   }
 }
 
+/** The key of the trees from `from` leaves on, and the one that it replaced. */
+interface KeyInForce {
+  readonly from: number
+  readonly key: NoteVerifier
+  readonly replaced: NoteVerifier | undefined
+}
+
+/** The keys of a log in their order; undefined where the trusted one is none of them, or they do not follow. */
+function keysOf(trusted: string, rotations: readonly KeyRotation[]): KeyInForce[] | undefined {
+  const first = rotations[0]?.previous ?? trusted
+  const names = [first, ...rotations.map(({ next }) => next)]
+  const follow = rotations.every(({ previous }, i) => previous === names[i])
+  if (!follow || !names.includes(trusted)) return undefined
+  const verifiers = names.map((key) => noteVerifier(sha256, verifyEd25519, key))
+  return verifiers.map((key, i) => ({
+    from: i === 0 ? 0 : (rotations[i - 1]?.index ?? 0) + 1,
+    key,
+    replaced: verifiers[i - 1],
+  }))
+}
+
+function checkRotation(
+  logId: string,
+  index: number,
+  next: string | undefined,
+  rotation: KeyRotation | undefined,
+): string | undefined {
+  if (next === undefined) return `log ${logId}, leaf ${index}: it should rotate the signing key`
+  if (rotation?.index !== index)
+    return `log ${logId}, leaf ${index} rotates the signing key, and its signer does not know of it`
+  if (rotation.next !== next)
+    return `log ${logId}, leaf ${index} names another signing key than its signer has`
+  const [from, to] = [rotation.previous, next].map((key) => parseVerifierKey(sha256, key))
+  if (from?.name !== to?.name) return `log ${logId}, leaf ${index} names the key of another log`
+  if (from?.keyId === to?.keyId)
+    return `log ${logId}, leaf ${index} names a key with the id of the one before it`
+  return undefined
+}
+
 async function checkCheckpoint(
   storage: LedgerStorage,
   logId: string,
   reached: { readonly size: number; readonly root: Uint8Array },
-  verifier: ReturnType<typeof noteVerifier>,
+  keys: readonly KeyInForce[],
+  firstSizes: ReadonlySet<number | undefined>,
 ): Promise<string | undefined> {
-  const note = await storage.readCheckpoint(logId, reached.size)
+  const note = (await storage.readCheckpoint(logId, reached.size)) ?? ''
+  const inForce = keys.findLast(({ from }) => from <= reached.size)
+  const where = `log ${logId}, checkpoint of size ${reached.size}`
+  if (inForce === undefined) return `${where}: no key was in force`
   try {
-    const checkpoint = openCheckpoint(note ?? '', [verifier])
-    if (checkpoint.size === reached.size && equal(checkpoint.root, reached.root)) return undefined
-    return `log ${logId}: the checkpoint of size ${reached.size} has another root than the leaves give`
+    const checkpoint = openCheckpoint(note, [inForce.key])
+    if (checkpoint.size !== reached.size || !equal(checkpoint.root, reached.root))
+      return `log ${logId}: the checkpoint of size ${reached.size} has another root than the leaves give`
   } catch (error) {
-    return `log ${logId}, checkpoint of size ${reached.size}: ${error instanceof Error ? error.message : String(error)}`
+    if (inForce.replaced !== undefined && isSignedBy(note, inForce.replaced))
+      return `${where}: it is signed only by a key that was retired at leaf ${inForce.from - 1}`
+    return `${where}: ${error instanceof Error ? error.message : String(error)}`
   }
+  if (inForce.replaced === undefined) return undefined
+  return firstSizes.has(reached.size) && !isSignedBy(note, inForce.replaced)
+    ? `${where}: the key before the one of leaf ${inForce.from - 1} did not sign it: nothing vouches for the new key`
+    : undefined
+}
+
+function isSignedBy(note: string, verifier: NoteVerifier): boolean {
+  try {
+    openCheckpoint(note, [verifier])
+    return true
+  } catch {
+    return false
+  }
+}
+
+const rotationMark = Buffer.from(`"admin.action":"${keyRotationAction}"`)
+
+function contains(leaf: Uint8Array, mark: Buffer): boolean {
+  return Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength).includes(mark)
 }

@@ -62,6 +62,24 @@ export const RebuildProgress = z.discriminatedUnion('kind', [
 ])
 export type RebuildProgress = z.infer<typeof RebuildProgress>
 
+/**
+ * `GET /api/v1/integrity/key-rotations?log=`: how the signing key of a log changed, oldest first, each with its leaf and a
+ * C2SP tlog-proof under the first checkpoint that holds it, which both keys signed. Absent until that is signed.
+ */
+export const KeyRotationsReply = z.strictObject({
+  rotations: z.array(
+    z.strictObject({
+      index: z.int().nonnegative(),
+      previous: z.string(),
+      next: z.string(),
+      /** base64 */
+      leaf: z.string(),
+      proof: z.string(),
+    }),
+  ),
+})
+export type KeyRotationsReply = z.infer<typeof KeyRotationsReply>
+
 /** `GET /api/v1/integrity`. */
 export const IntegrityReply = z.strictObject({
   logs: z.array(LogIntegrity),

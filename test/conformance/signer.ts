@@ -88,5 +88,67 @@ export function describeSigner(name: string, prepare: () => Promise<() => Promis
       ])
       expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
     })
+
+    test('the next key signs from its leaf on, with the one before it while they overlap, also after a restart', async () => {
+      const { previous, next } = await signer.prepareKey('main', 3_600_000)
+      expect(previous).toBe(await signer.verifierKey('main'))
+      expect(next).not.toBe(previous)
+      // Nothing is decided before the log holds it, and asking again makes no other key.
+      expect((await signer.prepareKey('main', 0)).next).toBe(next)
+      const keysOf = (note: string) =>
+        [previous, next].filter((key) => {
+          try {
+            openCheckpoint(note, [noteVerifier(sha256, verifyEd25519, key)])
+            return true
+          } catch {
+            return false
+          }
+        })
+      expect(keysOf(await signer.sign('main', 5, root(5), []))).toEqual([previous])
+      await signer.close()
+      signer = await open()
+      await signer.adoptKey('main', 7, next)
+      await signer.adoptKey('main', 7, next)
+      expect(await signer.verifierKey('main')).toBe(next)
+      expect(await signer.rotations('main')).toEqual([{ index: 7, previous, next }])
+      expect(keysOf(await signer.sign('main', 7, root(7), proof(5, 7)))).toEqual([previous])
+      expect(keysOf(await signer.sign('main', 9, root(9), proof(7, 9)))).toEqual([previous, next])
+      await signer.close()
+      signer = await open()
+      expect(keysOf(await signer.sign('main', 12, root(12), proof(9, 12)))).toEqual([
+        previous,
+        next,
+      ])
+    })
+
+    test('without overlap both keys sign the first tree with the leaf, and the new one alone what follows', async () => {
+      const { previous, next } = await signer.prepareKey('main', 0)
+      await signer.adoptKey('main', 3, next)
+      const under = (key: string, note: string) => () =>
+        openCheckpoint(note, [noteVerifier(sha256, verifyEd25519, key)])
+      const first = await signer.sign('main', 6, root(6), [])
+      expect(under(previous, first)().size).toBe(6)
+      expect(under(next, first)().size).toBe(6)
+      const second = await signer.sign('main', 8, root(8), proof(6, 8))
+      expect(under(previous, second)).toThrow(/no known key/)
+      expect(under(next, second)().size).toBe(8)
+      await signer.close()
+      signer = await open()
+      const third = await signer.prepareKey('main', 0)
+      expect(third.previous).toBe(next)
+      await signer.adoptKey('main', 9, third.next)
+      expect((await signer.rotations('main')).map(({ index }) => index)).toEqual([3, 9])
+      const last = await signer.sign('main', 20, root(20), proof(8, 20))
+      expect(under(next, last)().size).toBe(20)
+      expect(under(third.next, last)().size).toBe(20)
+    })
+
+    test('a key that was not prepared here is adopted by no leaf', async () => {
+      const { previous } = await signer.prepareKey('main', 0)
+      await expect(signer.adoptKey('main', 3, previous)).rejects.toMatchObject({
+        code: 'SIGNER_REFUSED',
+        message: expect.stringContaining('does not hold'),
+      })
+    })
   })
 }

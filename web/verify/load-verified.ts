@@ -4,6 +4,7 @@ import { readCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { request } from '../api/request.ts'
 import { sha256, verifyEd25519 } from './browser-crypto.ts'
 import type { Check } from './check.ts'
+import { followPinnedKey } from './follow-key.ts'
 import { rememberedLog, rememberLog } from './remembered-logs.ts'
 import { checkKey, type Remembered, verifyCheckpoint } from './verify-checkpoint.ts'
 import { type CompareMore, type Verification, verifyEvidence } from './verify-evidence.ts'
@@ -25,8 +26,8 @@ export interface ListedRow {
 export async function loadEvent(eventId: string, signal: AbortSignal): Promise<LoadedEvent> {
   const path = `/api/v1/events/${encodeURIComponent(eventId)}`
   const detail = await request(EventDetail, path, { signal })
-  const { logId, inclusion } = detail.evidence
-  const remembered = rememberedLog(logId)
+  const { logId, inclusion, verifierKey } = detail.evidence
+  const remembered = await followPinnedKey(logId, rememberedLog(logId), verifierKey, signal)
   const consistency = await consistencyWith(logId, inclusion?.treeSize, remembered, signal)
   return { detail, remembered, consistency }
 }
@@ -68,7 +69,7 @@ export async function checkNewestCheckpoint(
   note: string,
   signal: AbortSignal,
 ): Promise<readonly Check[]> {
-  const remembered = rememberedLog(logId)
+  const remembered = await followPinnedKey(logId, rememberedLog(logId), verifierKey, signal)
   const { checks } = verifyCheckpoint({
     verifierKey,
     note,

@@ -21,7 +21,7 @@ export function rememberedLog(logId: string): Remembered | undefined {
   }
 }
 
-/** Remembers a checkpoint that verified. Never goes back to a smaller one. */
+/** Remembers a checkpoint that verified, under the pinned key or one that it leads to. Never goes back to a smaller one. */
 export function rememberLog(logId: string, verifierKey: string, checkpoint: string): void {
   const { size, root } = readCheckpoint(checkpoint)
   const known = rememberedLog(logId)
@@ -29,7 +29,7 @@ export function rememberLog(logId: string, verifierKey: string, checkpoint: stri
   localStorage.setItem(
     `log/${logId}`,
     JSON.stringify({
-      verifierKey: known?.verifierKey ?? verifierKey,
+      verifierKey,
       size,
       root: hex(root),
       pinnedAt: known?.pinnedAt ?? new Date().toISOString(),

@@ -5,6 +5,7 @@ import { sha256 } from '../../../ledger/sha256.ts'
 import { ConsistencyReply } from '../../../schemas/api/event-detail.ts'
 import {
   IntegrityReply,
+  KeyRotationsReply,
   type LogIntegrity,
   VerifyProgress,
 } from '../../../schemas/api/integrity.ts'
@@ -13,6 +14,7 @@ import { SealtrailError } from '../../../schemas/errors.ts'
 import { parseCheckpoint } from '../../../schemas/tlog/checkpoint.ts'
 import { consistencyProof } from '../../../schemas/tlog/merkle.ts'
 import type { ApiContext } from '../api-context.ts'
+import { keyRotationsOf } from '../evidence.ts'
 import { notDetected } from '../not-detected.ts'
 import { anyRole } from '../principal.ts'
 import {
@@ -28,6 +30,7 @@ const ConsistencyRequest = z.strictObject({
   old: z.coerce.number().int().nonnegative(),
   new: z.coerce.number().int().nonnegative(),
 })
+const RotationsRequest = z.strictObject({ log: z.string().max(64) })
 const VerifyRequest = z.strictObject({ logId: z.string().max(64) })
 
 /** Integrity: the state of the logs, consistency proofs, and verification of everything on request. */
@@ -50,6 +53,19 @@ export function integrityRoutes(app: TypedApp, context: RouteContext): void {
         bus: await context.bus(),
         version: context.version,
       }
+    },
+  )
+
+  app.get(
+    '/api/v1/integrity/key-rotations',
+    {
+      schema: { querystring: RotationsRequest, response: { 200: KeyRotationsReply } },
+      config: { roles: anyRole },
+    },
+    async (request) => {
+      const principal = requirePrincipal(request)
+      const logId = readableLog(context, principal, request.query.log)
+      return { rotations: await keyRotationsOf(context, logId) }
     },
   )
 

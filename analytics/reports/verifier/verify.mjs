@@ -160,8 +160,8 @@ const signatureOf = ({ name, keyId }, note) => {
   if (found.length > 1) refuse(`${name} signed twice`)
   return found[0]
 }
-const openCheckpoint = (note) => {
-  const key = parseKey(vkey, ed25519Type)
+const openCheckpoint = (note, keyText = keyInForce) => {
+  const key = parseKey(keyText, ed25519Type)
   const split = note.lastIndexOf('\n\n')
   const text = note.slice(0, split + 1)
   const signature = split < 0 ? undefined : signatureOf(key, note)
@@ -186,12 +186,15 @@ const checkCosignature = (witnessKey, note) => {
     refuse(`the cosignature of ${key.name} does not verify`)
   return `cosigned by ${key.name} at ${new Date(Number(seconds) * 1000).toISOString()}\n`
 }
-const checkTlogProof = (text, leaf, expectedNote) => {
+/** The key of the checkpoint: the one that was given, or where its log changed it, the one that it leads to. */
+let keyInForce = vkey
+const checkTlogProof = (text, leaf, expectedNote, keyText = keyInForce) => {
   const match =
     /^c2sp\.org\/tlog-proof@v1\nindex (0|[1-9]\d*)\n((?:[A-Za-z0-9+/=]+\n)*)\n([\s\S]*)$/.exec(text)
   if (match === null) refuse('a tlog-proof is malformed')
-  if (match[3] !== expectedNote) refuse('a tlog-proof has another checkpoint than the bundle')
-  const { size, root } = openCheckpoint(match[3])
+  if (expectedNote !== undefined && match[3] !== expectedNote)
+    refuse('a tlog-proof has another checkpoint than the bundle')
+  const { size, root } = openCheckpoint(match[3], keyText)
   const hashes = match[2].split('\n').slice(0, -1).map(fromBase64)
   if (!included(leaf, Number(match[1]), size, hashes, root))
     refuse(`the leaf is not at index ${match[1]}`)
@@ -236,9 +239,49 @@ const openLeaf = (index, leaf, openings) => {
   return event
 }
 
+/**
+ * A leaf of the log itself names its next key, in a tree that the key before and the next one both signed. From the key
+ * that was given the rotations lead on; those before it are not needed.
+ */
+const followRotations = (files) => {
+  const indexes = files
+    .flatMap(({ name }) => /^rotation-(\d+)\.leaf$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b)
+  const steps = indexes.map((index) => {
+    const leaf = read(`rotation-${index}.leaf`)
+    const value = parseLeaf(index, leaf)
+    if (
+      value['leaf.v'] !== 1 ||
+      value['event.class'] !== 'admin' ||
+      value['source.id'] !== 'sealtrail' ||
+      value['admin.action'] !== 'key.rotate'
+    )
+      refuse(`rotation-${index}.leaf rotates no key`)
+    return {
+      index,
+      leaf,
+      next: value['admin.target'],
+      proof: readText(`rotation-${index}.tlog-proof`),
+    }
+  })
+  for (const { index, leaf, next, proof } of steps.slice(
+    steps.findLastIndex((step) => step.next === vkey) + 1,
+  )) {
+    const from = parseKey(keyInForce, ed25519Type)
+    const to = parseKey(next, ed25519Type)
+    if (from.name !== to.name || from.keyId.equals(to.keyId))
+      refuse(`rotation-${index}.leaf names the key of another log, or one that looks the same`)
+    for (const key of [keyInForce, next])
+      if (checkTlogProof(proof, leaf, undefined, key) !== index)
+        refuse(`rotation-${index}.leaf is at another index`)
+    keyInForce = next
+  }
+}
+
 /** Everything a bundle holds: each of these is checked below against the log, whatever the manifest says of it. */
 const knownName =
-  /^(events\.ndjson|events\.csv|leaves\.ndjson|range-proof\.json|export\.leaf|export\.statement\.json|export\.tlog-proof|checkpoint|vkey|proofs-\d+\.(leaf|tlog-proof))$/
+  /^(events\.ndjson|events\.csv|leaves\.ndjson|range-proof\.json|export\.leaf|export\.statement\.json|export\.tlog-proof|checkpoint|vkey|(proofs|rotation)-\d+\.(leaf|tlog-proof))$/
 
 const lines = (name) => {
   const text = readText(name)
@@ -267,10 +310,12 @@ try {
   if (unlisted.size > 0) refuse(`${[...unlisted][0]} is not in the manifest`)
 
   // 2. The checkpoint is signed by the key that was given, and the one in the bundle is that key.
+  followRotations(manifest.files)
   const note = readText('checkpoint')
   const { origin, size, root } = openCheckpoint(note)
   const cosigned = witnessKeys.map((key) => checkCosignature(key, note))
-  if (readText('vkey') !== `${vkey}\n`) refuse('the bundle names another verifier key than yours')
+  if (readText('vkey') !== `${keyInForce}\n`)
+    refuse('the bundle names another verifier key than yours')
 
   // 3. The export leaf is in the log, and commits to the statement: query, range, hashes of the rows.
   const exportLeaf = read('export.leaf')
