@@ -135,7 +135,18 @@ export class LogProjection {
     const { client, reader, epoch } = this.parts
     await client.fence(writerOf(this.logId))
     const cursor = await this.exclusive(() =>
-      repairPrefix(client, reader, this.logId, epoch, this.closing.signal),
+      repairPrefix(
+        client,
+        reader,
+        this.logId,
+        epoch,
+        (block) =>
+          this.parts.logger.warn(
+            { logId: this.logId, block },
+            'rows of the columnar store were missing or doubled and are filled again',
+          ),
+        this.closing.signal,
+      ),
     )
     this.target = Math.max(this.target, await reader.size(this.logId))
     this.advance(cursor)

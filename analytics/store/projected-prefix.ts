@@ -54,11 +54,13 @@ export async function repairPrefix(
   reader: LedgerReader,
   logId: string,
   epoch: string,
+  onRepair: (block: number) => void,
   signal?: AbortSignal,
 ): Promise<number> {
   const size = await reader.size(logId)
   const { until, brokenBlocks } = await projectedPrefix(client, logId, size)
   for (const block of brokenBlocks) {
+    onRepair(block)
     const from = block * blockLeaves
     const blockUntil = Math.min(from + blockLeaves, until)
     await deleteRange(client, logId, from, blockUntil)

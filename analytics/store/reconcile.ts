@@ -3,6 +3,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import type { CommittedLeaf, LedgerReader } from '../../ledger/committed.ts'
 import { hex } from '../../schemas/bytes.ts'
 import type { Call } from '../../schemas/call.ts'
+import { isSealtrailError } from '../../schemas/errors.ts'
 import { Assembler } from '../fold/assembler.ts'
 import { callColumnNames } from './call-projection.ts'
 import type { ColumnarClient, QueryOptions } from './columnar-client.ts'
@@ -27,6 +28,8 @@ export interface ReconcileOptions {
   readonly callsUntil?: number
   /** Where to begin; a multiple of the block. 0 when absent. */
   readonly from?: number
+  /** What is known of blocks that were compared before; absent, everything is read from the ledger. */
+  readonly memory?: ReconcileMemory
   readonly signal?: AbortSignal
   readonly onProgress?: (checkedUntil: number) => void
 }
@@ -34,8 +37,9 @@ export interface ReconcileOptions {
 export interface BadRow {
   readonly table: 'observations' | 'calls'
   readonly block: number
+  /** First bad leaf; the first of the block where rows cannot be read. */
   readonly leafIndex: number
-  readonly reason: 'altered' | 'missing' | 'doubled' | 'extra'
+  readonly reason: 'altered' | 'missing' | 'doubled' | 'extra' | 'unreadable'
 }
 
 export interface ReconcileResult {
@@ -114,7 +118,7 @@ GROUP BY leaf_index, digest HAVING n != 0`,
 
 /**
  * Compares observations with the ledger and calls with what the fold makes of it, block by block: the digest of a block
- * is SHA-256 over the digests of its rows in the order of leaf indexes, which a hole, a double and an alteration all
+ * is SHA-256 over the hex digests of its rows in the order of leaf indexes, which a hole, a double and an alteration all
  * change. In a block that differs, the first bad row is named. Rows beyond the end of the log are found too.
  */
 export async function reconcile(options: ReconcileOptions): Promise<ReconcileResult> {
@@ -124,10 +128,8 @@ export async function reconcile(options: ReconcileOptions): Promise<ReconcileRes
     signal?.throwIfAborted()
     const from = Math.floor(checkedUntil / blockLeaves) * blockLeaves
     const blockUntil = Math.min(from + blockLeaves, until)
-    const expected = await expectedBlock(options, from, blockUntil)
-    const bad =
-      (await firstBadOf(options, observations, expected.observations, from, blockUntil)) ??
-      (await firstBadOf(options, calls, expected.calls, from, Math.min(blockUntil, callsUntil)))
+    const range = { from, until: blockUntil, callsUntil: Math.min(blockUntil, callsUntil) }
+    const bad = await badRowOf(options, range)
     if (bad !== undefined) return { logId, checkedUntil: bad.leafIndex, firstBad: bad }
     checkedUntil = blockUntil
     options.onProgress?.(checkedUntil)
@@ -137,77 +139,216 @@ export async function reconcile(options: ReconcileOptions): Promise<ReconcileRes
   return firstBad === undefined ? { logId, checkedUntil } : { logId, checkedUntil, firstBad }
 }
 
+/** Leaves of one block that are compared: observations of [from, until), calls of [from, callsUntil). */
+interface BlockRange {
+  readonly from: number
+  readonly until: number
+  readonly callsUntil: number
+}
+
+/**
+ * The first bad row of a block. The ledger is read where it was not before; and always before something is called bad:
+ * an erasure changes what a row must be.
+ */
+async function badRowOf(options: ReconcileOptions, range: BlockRange): Promise<BadRow | undefined> {
+  const { memory } = options
+  const known = memory?.summaryOf(range)
+  if (known !== undefined) {
+    const bad = await firstBadOf(options, range, known)
+    if (bad === undefined) return undefined
+    memory?.forget(range.from)
+  }
+  const open = known === undefined ? memory?.openBlock(range.from) : undefined
+  if (open !== undefined && open.read > range.from) {
+    await readExpected(options, open, range.until)
+    if ((await firstBadOf(options, range, open)) === undefined) {
+      memory?.remember(range, open)
+      return undefined
+    }
+    memory?.forget(range.from)
+  }
+  const fresh = emptyBlock(range.from)
+  await readExpected(options, fresh, range.until)
+  const bad = await firstBadOf(options, range, fresh)
+  if (bad === undefined) memory?.remember(range, fresh)
+  return bad
+}
+
+async function firstBadOf(
+  options: ReconcileOptions,
+  { from, until, callsUntil }: BlockRange,
+  expected: ExpectedBlock | BlockSummary,
+): Promise<BadRow | undefined> {
+  return (
+    (await firstBadRow(options, observations, expected.observations, from, until)) ??
+    (await firstBadRow(options, calls, expected.calls, from, callsUntil))
+  )
+}
+
 /** Digests by leaf of the block; undefined where the leaf has no row. */
 type ExpectedRows = (Uint8Array | undefined)[]
 
-/**
- * What the tables must hold of a block. A call stands at the leaf of its first observation; as long as one observation
- * is one call, a block needs no state of the fold from before it.
- */
-async function expectedBlock(
-  { reader, logId, signal }: ReconcileOptions,
-  from: number,
-  until: number,
-): Promise<{ observations: ExpectedRows; calls: ExpectedRows }> {
-  const expected = {
-    observations: new Array<Uint8Array | undefined>(until - from),
-    calls: new Array<Uint8Array | undefined>(until - from),
-  }
-  const assembler = new Assembler()
-  for await (const leaves of reader.read(logId, from, until)) {
-    signal?.throwIfAborted()
-    for (const [at, leaf] of leaves.entries()) {
-      expected.observations[leaf.index - from] = rowDigest(leaf)
-      for (const { sign, call } of assembler.observe(leaf)) {
-        expected.calls[(call.observations[0] ?? 0) - from] = sign > 0 ? callDigest(call) : undefined
-      }
-      if (at % rowsATurn === rowsATurn - 1) await nextTurn()
-    }
-  }
-  return expected
+/** What the tables must hold of the leaves [from, read) of a block, leaf by leaf. */
+interface ExpectedBlock {
+  readonly from: number
+  read: number
+  readonly observations: ExpectedRows
+  readonly calls: ExpectedRows
 }
 
-/** The first row of [from, until) that is not what it must be. */
-async function firstBadOf(
-  options: ReconcileOptions,
-  table: ComparedTable,
-  expected: ExpectedRows,
-  from: number,
-  until: number,
-): Promise<BadRow | undefined> {
-  if (until <= from) return undefined
-  const { client, logId, signal } = options
-  const rows = expected.slice(0, until - from)
+/** The same of a block in two digests. */
+interface BlockSummary {
+  readonly observations: TableSummary
+  readonly calls: TableSummary
+}
+
+interface TableSummary {
+  readonly count: number
+  /** Hex SHA-256 over the hex digests of the rows in the order of leaves: the engine cuts zeros off raw ones. */
+  readonly digest: string
+}
+
+function emptyBlock(from: number): ExpectedBlock {
+  return { from, read: from, observations: [], calls: [] }
+}
+
+function summaryOf(rows: ExpectedRows): TableSummary {
   const digest = createHash('sha256')
   let count = 0
   for (const row of rows) {
     if (row === undefined) continue
-    digest.update(row)
+    digest.update(hex(row))
     count++
   }
+  return { count, digest: digest.digest('hex') }
+}
+
+/**
+ * What is known of a log since it was read: two digests a block that is whole, every row of the last one. In memory
+ * only, where nobody who writes to the disk can reach it, so the comparison of an old block costs the engine alone.
+ */
+export class ReconcileMemory {
+  private readonly blocks = new Map<number, BlockSummary>()
+  private open: ExpectedBlock | undefined
+
+  /** Blocks that are known as a whole. */
+  get size(): number {
+    return this.blocks.size
+  }
+
+  forget(from: number): void {
+    this.blocks.delete(from)
+    if (this.open?.from === from) this.open = undefined
+  }
+
+  /** @internal Of a whole block. */
+  summaryOf({ from, until, callsUntil }: BlockRange): BlockSummary | undefined {
+    return until === from + blockLeaves && callsUntil === until ? this.blocks.get(from) : undefined
+  }
+
+  /** @internal */
+  openBlock(from: number): ExpectedBlock | undefined {
+    return this.open?.from === from ? this.open : undefined
+  }
+
+  /** @internal Takes over what was found equal. */
+  remember({ from, until, callsUntil }: BlockRange, rows: ExpectedBlock): void {
+    if (until === from + blockLeaves && callsUntil === until) {
+      this.blocks.set(from, {
+        observations: summaryOf(rows.observations),
+        calls: summaryOf(rows.calls),
+      })
+      if (this.open?.from === from) this.open = undefined
+    } else if (until < from + blockLeaves) this.open = rows
+  }
+}
+
+/**
+ * Reads on what the tables must hold of a block. A call stands at the leaf of its first observation; as long as one
+ * observation is one call, a block needs no state of the fold from before it.
+ */
+async function readExpected(
+  { reader, logId, signal }: ReconcileOptions,
+  block: ExpectedBlock,
+  until: number,
+): Promise<void> {
+  const assembler = new Assembler()
+  block.observations.length = Math.max(block.observations.length, until - block.from)
+  block.calls.length = block.observations.length
+  for await (const leaves of reader.read(logId, block.read, until)) {
+    signal?.throwIfAborted()
+    for (const [at, leaf] of leaves.entries()) {
+      block.observations[leaf.index - block.from] = rowDigest(leaf)
+      for (const { sign, call } of assembler.observe(leaf)) {
+        const offset = (call.observations[0] ?? 0) - block.from
+        block.calls[offset] = sign > 0 ? callDigest(call) : undefined
+      }
+      block.read = leaf.index + 1
+      if (at % rowsATurn === rowsATurn - 1) await nextTurn()
+    }
+  }
+}
+
+/** The first row of [from, until) that is not what it must be; of a summary, only that there is one. */
+async function firstBadRow(
+  options: ReconcileOptions,
+  table: ComparedTable,
+  expected: ExpectedRows | TableSummary,
+  from: number,
+  until: number,
+): Promise<BadRow | undefined> {
+  if (until <= from) return undefined
+  const block = Math.floor(from / blockLeaves)
+  try {
+    const bad = await firstDifferenceOf(options, table, expected, from, until)
+    return bad === undefined ? undefined : { table: table.name, block, ...bad }
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    return { table: table.name, block, leafIndex: from, reason: 'unreadable' }
+  }
+}
+
+/**
+ * Whether the engine answered that it cannot read what it stored. Not being there, limits and what passes by itself are
+ * no damage.
+ */
+function isDamage(error: unknown): boolean {
+  return (
+    isSealtrailError(error, 'STORE_UNAVAILABLE') &&
+    !error.retryable &&
+    error.details?.engineCode !== undefined
+  )
+}
+
+async function firstDifferenceOf(
+  options: ReconcileOptions,
+  table: ComparedTable,
+  expected: ExpectedRows | TableSummary,
+  from: number,
+  until: number,
+): Promise<Pick<BadRow, 'leafIndex' | 'reason'> | undefined> {
+  const { client, logId, signal } = options
+  const rows = Array.isArray(expected) ? expected.slice(0, until - from) : undefined
+  const { count, digest } = Array.isArray(expected) ? summaryOf(rows ?? []) : expected
   const params = { log_id: logId, from, until, size: await options.reader.size(logId) }
   const [stored] = await client.query<{ rows: string; odd: string; digest: string }>(
     `SELECT count() AS rows, countIf(n != 1) AS odd,
-  lower(hex(SHA256(arrayStringConcat(arrayMap(x -> x.2, arraySort(groupArray((leaf_index, digest)))))))) AS digest
+  lower(hex(SHA256(arrayStringConcat(arrayMap(x -> x.2, arraySort(groupArray((leaf_index, lower(hex(digest)))))))))) AS digest
 FROM (${table.rowsSql}) ${smallBlocks}`,
     params,
     asWriter(signal),
   )
   const equal =
-    Number(stored?.rows) === count &&
-    Number(stored?.odd) === 0 &&
-    stored?.digest === digest.digest('hex')
+    Number(stored?.rows) === count && Number(stored?.odd) === 0 && stored?.digest === digest
   if (equal) return undefined
+  if (rows === undefined) return { leafIndex: from, reason: 'altered' }
   const listed = await client.query<StoredRow>(
     `SELECT leaf_index AS leaf, lower(hex(digest)) AS digest, n
 FROM (${table.rowsSql}) ORDER BY leaf_index LIMIT {limit:UInt64} ${smallBlocks}`,
     { ...params, limit: 2 * blockLeaves },
     asWriter(signal),
   )
-  const bad = firstDifference(rows, from, listed)
-  return bad === undefined
-    ? undefined
-    : { table: table.name, block: Math.floor(from / blockLeaves), ...bad }
+  return firstDifference(rows, from, listed)
 }
 
 interface StoredRow {
@@ -286,6 +427,28 @@ export async function firstBadMinute(
     if (row === undefined || tries === 1) return row?.minute
     await sleep(500, undefined, signal === undefined ? {} : { signal })
   }
+}
+
+/** The first finding that the view of findings does not show as its row says. */
+export async function firstBadFinding(
+  client: ColumnarClient,
+  logId: string,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
+  const compared = 'leaf_index, finding_id, detector, severity, p, sentence, explanation, evidence'
+  const [row] = await client.query<{ leaf: string }>(
+    `SELECT leaf_index AS leaf FROM (
+  SELECT ${compared}, 1 AS n FROM findings WHERE log_id = {log_id:String}
+  UNION ALL
+  SELECT leaf_index, finding_id, finding_detector AS detector, finding_severity AS severity, finding_p AS p,
+    finding_sentence AS sentence, finding_explanation AS explanation,
+    arrayMap(x -> toUInt64OrZero(x), finding_evidence) AS evidence, -1 AS n
+  FROM observations WHERE log_id = {log_id:String} AND event_class = 'finding'
+) GROUP BY ${compared} HAVING sum(n) != 0 ORDER BY leaf LIMIT 1`,
+    { log_id: logId },
+    asWriter(signal),
+  )
+  return row === undefined ? undefined : Number(row.leaf)
 }
 
 const rollupKey = 'minute, event_class, mcp_server_name, gen_ai_tool_name, outcome_status'

@@ -4,7 +4,13 @@ import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import type { ColumnarClient } from './columnar-client.ts'
 import { blockLeaves } from './projected-prefix.ts'
 import type { Projector } from './projector.ts'
-import { firstBadMinute, reconcile } from './reconcile.ts'
+import {
+  type BadRow,
+  firstBadFinding,
+  firstBadMinute,
+  ReconcileMemory,
+  reconcile,
+} from './reconcile.ts'
 
 export interface ReconcilerParts {
   readonly client: ColumnarClient
@@ -15,16 +21,23 @@ export interface ReconcilerParts {
 }
 
 const pauseMs = 30_000
+/** Older blocks are compared for at most this share of the time: what this process knows of them costs no reading. */
+const olderShare = 0.01
+/** What is derived from whole tables is compared each so many rounds, ten minutes. */
+const derivedRounds = 20
 
 /**
- * Compares the columnar store with the ledger, all the time and a little at a time: each round what is new, and one
- * older block in turn, so that the comparison never takes the process from those who wait for an answer.
+ * Compares the columnar store with the ledger, all the time and a little at a time: each round what is new, and older
+ * blocks in turn, so that the comparison never takes the process from those who wait for an answer. What was compared
+ * with the ledger once in this run is remembered as digests; from then on the engine alone computes them again.
  */
 export class Reconciler {
   private readonly parts: ReconcilerParts
   private readonly states = new Map<string, LogIntegrity['projection']>()
   /** First leaf of the older block whose turn is next. */
   private readonly turns = new Map<string, number>()
+  private readonly memories = new Map<string, ReconcileMemory>()
+  private rounds = 0
   private readonly closing = new AbortController()
   private timer: NodeJS.Timeout | undefined
   private running: Promise<void> | undefined
@@ -68,8 +81,14 @@ export class Reconciler {
     )
   }
 
-  /** Compares everything of a log that is indexed by now. */
+  /** Compares everything of a log that is indexed by now, and reads all of it from the ledger. */
   check(logId: string): Promise<LogIntegrity['projection']> {
+    this.memories.delete(logId)
+    return this.compareNow(logId)
+  }
+
+  /** The same, as the rounds do it: what is known of a block from before is not read again. */
+  compareNow(logId: string): Promise<LogIntegrity['projection']> {
     return this.compare(logId, 0, this.parts.projector.indexed(logId))
   }
 
@@ -79,13 +98,13 @@ export class Reconciler {
     until: number,
   ): Promise<LogIntegrity['projection']> {
     await this.held
-    const comparing = this.compareNow(logId, from, until)
+    const comparing = this.compareRange(logId, from, until)
     this.comparing = comparing
     return comparing
   }
 
   /** Compares [from, until); `from` is a multiple of the block. A difference stays until a whole check finds none. */
-  private async compareNow(
+  private async compareRange(
     logId: string,
     from: number,
     until: number,
@@ -96,19 +115,13 @@ export class Reconciler {
       const { signal } = this.closing
       const whole = from === 0 && until >= this.parts.projector.indexed(logId)
       const callsUntil = this.parts.projector.callsProjected(logId)
+      const memory = this.memories.get(logId) ?? new ReconcileMemory()
+      this.memories.set(logId, memory)
       const range = { from, until, callsUntil }
-      const result = await reconcile({ client, reader, logId, ...range, signal })
-      const bad = result.firstBad
-      let found =
-        bad === undefined
-          ? null
-          : `leaf ${bad.leafIndex} is ${bad.reason} in the table ${bad.table} of the columnar store`
-      if (found === null && whole) {
-        const minute = await firstBadMinute(client, logId, signal)
-        if (minute !== undefined) {
-          found = `the minute ${minute} is altered in the table calls_per_minute of the columnar store`
-        }
-      }
+      const result = await reconcile({ client, reader, logId, ...range, memory, signal })
+      const { firstBad } = result
+      let found = firstBad === undefined ? null : sentenceOf(firstBad)
+      if (whole || this.rounds % derivedRounds === 0) found ??= await this.derivedDifference(logId)
       if (found !== null) onDifference(logId, found)
       const what = found ?? (whole ? null : last.firstDifference)
       this.states.set(logId, {
@@ -123,6 +136,20 @@ export class Reconciler {
     return this.state(logId)
   }
 
+  /** The first difference of what the engine derives from observations and calls. */
+  private async derivedDifference(logId: string): Promise<string | null> {
+    const { client } = this.parts
+    const { signal } = this.closing
+    const minute = await firstBadMinute(client, logId, signal)
+    if (minute !== undefined) {
+      return `the minute ${minute} is altered in the table calls_per_minute of the columnar store`
+    }
+    const finding = await firstBadFinding(client, logId, signal)
+    return finding === undefined
+      ? null
+      : `the finding of leaf ${finding} is altered in the view findings of the columnar store`
+  }
+
   async stop(): Promise<void> {
     this.closing.abort()
     clearTimeout(this.timer)
@@ -135,11 +162,28 @@ export class Reconciler {
       const indexed = this.parts.projector.indexed(logId)
       const fresh = blockOf(this.state(logId).checkedUntil)
       await this.compare(logId, fresh, Math.min(indexed, fresh + maxFreshBlocks * blockLeaves))
+      await this.compareOlder(logId, fresh, indexed)
+    }
+    this.rounds++
+  }
+
+  /** Blocks in turn, at least one, until their share of the time is used up. */
+  private async compareOlder(logId: string, fresh: number, indexed: number): Promise<void> {
+    const endMs = performance.now() + pauseMs * olderShare
+    for (let blocks = 0; blocks < fresh / blockLeaves; blocks++) {
       const turn = this.turns.get(logId) ?? 0
-      if (turn < fresh) await this.compare(logId, turn, Math.min(turn + blockLeaves, indexed))
+      await this.compare(logId, turn, Math.min(turn + blockLeaves, indexed))
       this.turns.set(logId, turn + blockLeaves < fresh ? turn + blockLeaves : 0)
+      if (performance.now() > endMs || this.closing.signal.aborted) return
     }
   }
+}
+
+function sentenceOf({ table, block, leafIndex, reason }: BadRow): string {
+  const where = `the table ${table} of the columnar store`
+  return reason === 'unreadable'
+    ? `block ${block}, from leaf ${leafIndex} on, cannot be read in ${where}`
+    : `leaf ${leafIndex} is ${reason} in ${where} (block ${block})`
 }
 
 /** New leaves that one round compares at most; what is more follows in the next rounds. */
