@@ -216,8 +216,8 @@ export const eventFields = {
   'source.signal': field(
     'keyword',
     'clear',
-    z.enum(['open', 'close', 'heartbeat', 'gap', 'silence', 'quota']),
-    'For class `source`: what the collector says about its own stream, or Sealtrail about it (`gap`, `silence`, `quota`).',
+    z.enum(['open', 'close', 'heartbeat', 'gap', 'silence']),
+    'For class `source`: what the collector says about its own stream, or Sealtrail about it (`gap`, `silence`).',
   ),
   'source.missing': field('integer', 'clear', count, 'For a gap: how many records are missing.'),
   // -- protocol
