@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
+import { type BindFlags, bindCommand } from '../../cli/bind-command.ts'
 import { ReceiverClient } from '../../ingest/collectors/receiver-client.ts'
 import { EventDetail } from '../../schemas/api/event-detail.ts'
 import { SearchReply } from '../../schemas/api/search.ts'
@@ -41,18 +42,24 @@ beforeAll(async () => {
     free: await create('free'),
     keyless: await create('keyless'),
   }
-  const told = await bind('bound', '--certificate', spiffe)
+  const told = await sealtrail.command([
+    'source-key',
+    'bind',
+    sources.bound.id,
+    '--certificate',
+    spiffe,
+  ])
   expect(told).toMatchObject({ code: 0, stdout: expect.stringContaining('besides its key') })
   writeFileSync(join(folder, 'laptop.crt'), laptop.cert)
-  await bind('keyless', '--certificate-file', join(folder, 'laptop.crt'), '--instead-of-key')
+  await bind('keyless', { certificateFile: join(folder, 'laptop.crt'), insteadOfKey: true })
 }, 60_000)
 afterAll(async () => {
   await sealtrail?.end()
   rmSync(folder, { recursive: true, force: true })
 })
 
-const bind = (source: keyof typeof sources, ...flags: string[]) =>
-  sealtrail.command(['source-key', 'bind', sources[source].id, ...flags])
+const bind = (source: keyof typeof sources, flags: BindFlags) =>
+  bindCommand(sources[source].id, flags, sealtrail.control)
 
 interface Sent {
   readonly key?: string
@@ -148,13 +155,10 @@ test('a certificate may be enough, for the one source that it stands for', async
   expect(await send({})).toMatchObject({ status: 401, detail: 'the request carries no source key' })
   // Its key alone is not enough any more.
   expect(await send({ key: sources.keyless.key })).toMatchObject({ status: 401 })
-  const second = await bind(
-    'free',
-    ...['--certificate-file', join(folder, 'laptop.crt'), '--instead-of-key'],
-  )
-  expect(second).toMatchObject({
-    code: 2,
-    stderr: expect.stringMatching(/stands for another source already.*\(REQUEST_INVALID\)/),
+  const same = { certificateFile: join(folder, 'laptop.crt'), insteadOfKey: true } as const
+  await expect(bind('free', same)).rejects.toMatchObject({
+    code: 'REQUEST_INVALID',
+    message: expect.stringContaining('stands for another source already'),
   })
 })
 
@@ -202,8 +206,10 @@ test("a collector's client shows what it was given", async () => {
 })
 
 test('a source that is freed needs its key alone again', async () => {
-  expect(await bind('bound', '--none')).toMatchObject({ code: 0 })
+  expect(await bind('bound', { none: true })).toMatch(/shows no certificate any more/)
   expect((await send({ key: sources.bound.key })).status).toBe(200)
-  for (const flags of [[], ['--none', '--certificate', spiffe], ['--certificate', 'CN=gateway']])
-    expect([flags, (await bind('bound', ...flags)).code]).toEqual([flags, 2])
+  for (const flags of [{}, { none: true, certificate: spiffe }] as const)
+    await expect(bind('bound', flags)).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  await expect(bind('bound', { certificate: 'CN=gateway' })).rejects.toThrow(/spki-sha256/)
+  await expect(bind('bound', { certificateFile: '/none' })).rejects.toThrow(/no certificate/)
 })
