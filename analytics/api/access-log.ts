@@ -1,4 +1,5 @@
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
+import { systemLogId } from '../../ledger/log-id.ts'
 import type { ObservedEvent } from '../../schemas/event/event.ts'
 import { timestampFromMs } from '../../schemas/event/timestamp.ts'
 import { actorOf, type Principal } from './principal.ts'
@@ -32,14 +33,22 @@ export class AccessLog {
     await this.once(principal, logId, 'payload.open', eventId)
   }
 
+  /**
+   * One leaf for refused sign-ins at an account, at most every ten minutes: whoever guesses fills no log. A name that
+   * nobody has is not put down, because it may be a password in the wrong field.
+   */
+  async refused(userId: string | undefined): Promise<void> {
+    await this.once(undefined, systemLogId, 'sign_in.refused', userId ?? 'unknown')
+  }
+
   private async once(
-    principal: Principal,
+    principal: Principal | undefined,
     logId: string,
     action: string,
     target: string,
   ): Promise<void> {
     const now = this.clock()
-    const key = JSON.stringify([actorOf(principal), logId, action, target])
+    const key = JSON.stringify([principal && actorOf(principal), logId, action, target])
     const last = this.recent.get(key)
     if (last !== undefined && now - last.atMs < coalesceMs) return last.durable
     const durable = this.appender
@@ -57,9 +66,9 @@ export class AccessLog {
   }
 }
 
-/** An event of class `access`: who read what. */
+/** An event of class `access`: who read what; `nobody` is who was not let in. */
 export function accessEvent(
-  principal: Principal,
+  principal: Principal | undefined,
   action: string,
   target: string,
   nowMs: number,
@@ -73,6 +82,6 @@ export function accessEvent(
     'time.observed': now,
     'admin.action': action,
     'admin.target': target,
-    'admin.actor': actorOf(principal),
+    'admin.actor': principal === undefined ? 'nobody' : actorOf(principal),
   }
 }

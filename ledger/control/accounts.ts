@@ -61,6 +61,11 @@ export class Accounts {
     return this.state.users.get(id)
   }
 
+  /** In whatever case. */
+  userByName(name: string): User | undefined {
+    return this.state.userByName(name)
+  }
+
   users(): User[] {
     return [...this.state.users.values()]
   }
@@ -407,7 +412,7 @@ export class Accounts {
       (each) => each.id !== user.id && each.logId === user.logId && isActiveAdmin(each),
     )
     if (another) return
-    throw new SealtrailError('LAST_ADMIN', `${user.name} is the last active administrator`, {
+    throw new SealtrailError('LAST_ADMIN', `no administrator would be left without ${user.name}`, {
       hint: 'Make somebody else an administrator first, who has signed in.',
     })
   }

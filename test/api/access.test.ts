@@ -54,6 +54,7 @@ function context(): ApiContext {
     control: {
       accounts: {
         user: (id: string) => users.get(id),
+        userByName: () => undefined,
         needsSetup: () => false,
         mustEnrol: () => false,
         disableUser: () => undefined,

@@ -6,7 +6,7 @@ import { EventDetail } from '../../schemas/api/event-detail.ts'
 import { Problem } from '../../schemas/api/problem.ts'
 import { SearchReply } from '../../schemas/api/search.ts'
 import { Role } from '../../schemas/api/session.ts'
-import { UsersReply } from '../../schemas/api/users.ts'
+import { AdministrationReply, UsersReply } from '../../schemas/api/users.ts'
 import { isSealtrailError } from '../../schemas/errors.ts'
 import { eventFieldNames, eventFields } from '../../schemas/event/fields.ts'
 import { RunningSealtrail } from '../fixtures/running-sealtrail.ts'
@@ -313,6 +313,22 @@ describe('an auditor', () => {
     expect(text).not.toMatch(/argon2|[0-9a-f]{64}/)
     const opened = await found(auditor, `class:access admin.action:payload.open`, 1)
     expect(opened.map((row) => row.event['admin.target'])).toContain(known['event'])
+  })
+
+  test('reads that somebody was not let in, once for many tries, and not what was typed', async () => {
+    const tries = ['the-viewer', 'the-viewer', 'my secret as a name']
+    for (const name of tries)
+      await postJson(sealtrail.url, '/api/v1/login', { name, password: 'my secret' })
+    const auditor = person('auditor')
+    const reply = AdministrationReply.parse(
+      await (await auditor.get('/api/v1/administration')).json(),
+    )
+    const refused = reply.rows.filter(({ action }) => action === 'sign_in.refused')
+    expect(refused.map(({ actor, targetName }) => [actor, targetName])).toEqual([
+      ['nobody', null],
+      ['nobody', 'the-viewer'],
+    ])
+    expect(JSON.stringify(reply)).not.toContain('my secret')
   })
 
   test('exports', async () => {

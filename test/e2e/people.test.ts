@@ -123,7 +123,9 @@ it('the last administrator cannot be disabled, and the page says what to do', as
   const row = page.getByRole('row', { name: /root.*You/ })
   await row.getByRole('button', { name: 'Disable' }).click()
   await row.getByRole('button', { name: 'Really disable' }).click()
-  await page.getByText(/root is the last active administrator\. Make somebody else/i).waitFor()
+  await page
+    .getByText(/no administrator would be left without root\. Make somebody else/i)
+    .waitFor()
   await shoot(page, 'users-last-admin')
 })
 

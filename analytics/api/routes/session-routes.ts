@@ -65,6 +65,7 @@ export function sessionRoutes(app: TypedApp, context: RouteContext): void {
       )
       const known = await accounts.authenticateUser(name, password)
       if (known === undefined) {
+        await context.access.refused(accounts.userByName(name)?.id)
         // One text for unknown user and wrong password: nothing to enumerate.
         throw new SealtrailError('CREDENTIALS_INVALID', 'name or password is wrong')
       }
@@ -74,7 +75,10 @@ export function sessionRoutes(app: TypedApp, context: RouteContext): void {
         known.totp === undefined || code === undefined
           ? undefined
           : beginTry(context, reply, `code from ${request.ip}`, `code of ${known.id}`)
-      const user = await accounts.signIn(known, 'password', code)
+      const user = await accounts.signIn(known, 'password', code).catch(async (error: unknown) => {
+        if (codeTry !== undefined) await context.access.refused(known.id)
+        throw error
+      })
       codeTry?.succeeded()
       const me = startSession(context, request, reply, user, 'password')
       if (device === undefined) {
