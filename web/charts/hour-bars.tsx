@@ -19,7 +19,11 @@ export function HourBars({
       </div>
       <div className="mt-1 flex justify-between font-mono text-xs text-muted" aria-hidden>
         <span>{hours[0]?.from.slice(11, 16)}</span>
-        <span>at most {most.toLocaleString('en')} an hour</span>
+        <span>
+          {hours.every(({ events }) => events === 0)
+            ? 'no event'
+            : `at most ${most.toLocaleString('en')} an hour`}
+        </span>
         <span>{hours.at(-1)?.from.slice(11, 16)}</span>
       </div>
       <table className="sr-only">

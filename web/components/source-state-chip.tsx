@@ -18,7 +18,7 @@ export function SourceStateChip({ state }: { state: SourceRow['state'] }) {
   const { style, means } = looks[state]
   return (
     <span className={`chip ${style}`} title={means}>
-      {state}
+      {state === 'never' ? 'never heard' : state}
     </span>
   )
 }

@@ -21,7 +21,10 @@ export function formatBytes(bytes: number): string {
 }
 
 /** The part of its quota that a source uses most of, 0 to 1 and beyond; undefined where nothing came since the start. */
-export function quotaUse({ sinceStart, quota }: SourceRow): number | undefined {
+export function quotaUse({
+  sinceStart,
+  quota,
+}: Pick<SourceRow, 'sinceStart' | 'quota'>): number | undefined {
   if (sinceStart === null) return undefined
   return Math.max(
     sinceStart.eventsPerSecond / quota.eventsPerSecond,
