@@ -329,23 +329,27 @@ describe('every screen', () => {
 
 describe.runIf(realUrl === undefined)('the page of a source', () => {
   it('says what is missing, silent and refused, and sets a quota', () =>
-    visit(async (page) => {
-      await signIn(page, '/sources')
-      await page.getByRole('link', { name: 'Tap on build-7' }).press('Enter')
-      await page.getByRole('heading', { name: 'Tap on build-7' }).waitFor()
-      await page.getByText('that was left out, put in or changed on the way shows').waitFor()
-      await page
-        .getByRole('region', { name: 'Said of its streams' })
-        .getByText('gap of 3')
-        .waitFor()
-      await page.getByLabel('Events a second').fill('25')
-      await page.getByRole('button', { name: 'Set quota' }).press('Enter')
-      await page.reload()
-      await page.getByLabel('Events a second').waitFor()
-      expect(await page.getByLabel('Events a second').inputValue()).toBe('25')
-      await page.goto(`${url}/sources/none`)
-      await page.getByText('there is no such source').waitFor()
-    }))
+    visit(
+      async (page) => {
+        await signIn(page, '/sources')
+        await page.getByRole('link', { name: 'Tap on build-7' }).press('Enter')
+        await page.getByRole('heading', { name: 'Tap on build-7' }).waitFor()
+        await page.getByText('that was left out, put in or changed on the way shows').waitFor()
+        await page
+          .getByRole('region', { name: 'Said of its streams' })
+          .getByText('gap of 3')
+          .waitFor()
+        await page.getByLabel('Events a second').fill('25')
+        await page.getByRole('button', { name: 'Set quota' }).press('Enter')
+        await page.reload()
+        await page.getByLabel('Events a second').waitFor()
+        expect(await page.getByLabel('Events a second').inputValue()).toBe('25')
+        await page.goto(`${url}/sources/none`)
+        await page.getByText('there is no such source').waitFor()
+      },
+      {},
+      /404 .*sources\/none/,
+    ))
 })
 
 describe.runIf(realUrl === undefined)('over the fixture ledger', () => {
