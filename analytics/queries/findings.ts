@@ -71,6 +71,11 @@ export async function findFinding(
     { signal: scope.signal },
   )
   if (row === undefined) throw new SealtrailError('NOT_FOUND', `there is no finding ${findingId}`)
+  if (String(row['explanation']) === '') {
+    throw new SealtrailError('KEY_DESTROYED', 'the text of this finding was erased', {
+      hint: 'That it was found, when, by which detector and with which evidence stays: see its event.',
+    })
+  }
   const evidence = Array.isArray(row['out_evidence']) ? row['out_evidence'].map(Number) : []
   return {
     finding: readFinding(row),

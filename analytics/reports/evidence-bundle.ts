@@ -5,6 +5,7 @@ import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import type { LedgerReader } from '../../ledger/committed.ts'
+import type { Erasure } from '../../ledger/control/system-state.ts'
 import type { Keyring } from '../../ledger/keyring.ts'
 import type { LedgerAppender } from '../../ledger/ledger-appender.ts'
 import type { LedgerStorage } from '../../ledger/ledger-storage.ts'
@@ -21,6 +22,7 @@ import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json
 import { openLeaf, parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import { type HashReader, inclusionProof, leafHash, rangeProof } from '../../schemas/tlog/merkle.ts'
 import { formatTlogProof } from '../../schemas/tlog/tlog-proof.ts'
+import { ErasedRows } from './erased-rows.ts'
 import { csvHeader, csvRow } from './export-files.ts'
 
 export interface BundleParts {
@@ -32,6 +34,8 @@ export interface BundleParts {
   readonly appender: LedgerAppender
   readonly clock: () => number
   readonly version: string
+  /** What was erased, and by which leaf. */
+  readonly control: { erasures(): readonly Erasure[] }
   tree(logId: string): HashReader & { readonly size: number }
   /** Signs what is committed now. */
   publishCheckpoints(): Promise<void>
@@ -72,7 +76,7 @@ export async function writeEvidenceBundle(
   const { logId, matches } = request
   const first = matches[0] ?? 0
   const until = (matches.at(-1) ?? -1) + 1
-  const rows = await writeRows(parts, request, directory, first, until, onProgress)
+  const { rows, erased } = await writeRows(parts, request, directory, first, until, onProgress)
   const content = await hashFiles(directory, ['events.ndjson', 'events.csv', 'leaves.ndjson'])
   const statement: JsonValue = {
     query: request.q,
@@ -82,6 +86,7 @@ export async function writeEvidenceBundle(
     rows,
     firstLeaf: first,
     untilLeaf: until,
+    erased: erasedStatement(erased),
     files: content,
     product: `sealtrail ${parts.version}`,
   }
@@ -185,6 +190,13 @@ async function rotationProofs(
   return files
 }
 
+function erasedStatement({ rows, by }: ErasedRows): JsonValue {
+  return {
+    rows,
+    by: [...by.values()].map((each) => ({ ...each })),
+  }
+}
+
 /** One tlog-proof as an example that other programs verify as it is. */
 async function firstMatchProof(
   parts: BundleParts,
@@ -221,8 +233,9 @@ async function writeRows(
   first: number,
   until: number,
   onProgress: (done: number, total: number) => void,
-): Promise<number> {
+): Promise<{ rows: number; erased: ErasedRows }> {
   const matching = new Set(request.matches)
+  const erased = new ErasedRows(parts.control.erasures(), request.logId)
   const streams = {
     ndjson: await openStream(join(directory, 'events.ndjson')),
     csv: await openStream(join(directory, 'events.csv')),
@@ -257,6 +270,7 @@ async function writeRows(
           : openPayload(payload, (id) => parts.keyring.openingKey(request.logId, id))
       const openings =
         opened === 'destroyed' ? [] : opened.filter(({ group }) => request.groups.has(group))
+      if (opened === 'destroyed' && parsed.payload !== undefined) erased.add(index, payload)
       const event = openLeaf(parsed, openings)
       await write(
         streams.ndjson,
@@ -282,7 +296,7 @@ async function writeRows(
   }
   await Promise.all(Object.values(streams).map(closed))
   onProgress(rows, request.matches.length)
-  return rows
+  return { rows, erased }
 }
 
 async function openStream(path: string): Promise<WriteStream> {

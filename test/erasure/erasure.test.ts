@@ -346,6 +346,14 @@ describe('erasing a subject', () => {
       erasures: [{ action: 'erase', ground: 'consent_withdrawn', events: 40 }],
     })
     expect(result?.['erased']).toBeGreaterThan(40)
+    const range = { q: '', from: '2000-01-01T00:00:00Z', until: '2100-01-01T00:00:00Z' }
+    const bundle = Bundle.parse(await lastOf('/api/v1/exports', range))
+    const statement = await app.inject({
+      url: `/api/v1/exports/${bundle.id}/export.statement.json`,
+    })
+    expect(statement.json()).toMatchObject({
+      erased: { by: [{ action: 'erase', ground: 'consent_withdrawn', leaf: expect.any(Number) }] },
+    })
     const { withheld } = await evidenceOf(firstLeaf)
     expect(withheld.map(({ reason }) => reason)).toEqual(Array(6).fill('erased'))
     const { erasures } = ErasuresReply.parse((await app.inject({ url: '/api/v1/erasures' })).json())

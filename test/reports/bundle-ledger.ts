@@ -1,6 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeEvidenceBundle } from '../../analytics/reports/evidence-bundle.ts'
+import type { Erasure } from '../../ledger/control/system-state.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import { base64, hex, utf8 } from '../../schemas/bytes.ts'
 import type { ObservedEvent } from '../../schemas/event/event.ts'
@@ -143,6 +144,7 @@ export async function writeBundle(
   directory: string,
   matches: readonly number[],
   groups: ReadonlySet<SealedGroup> = new Set(sealedGroups),
+  erasures: readonly Erasure[] = [],
 ): Promise<WrittenBundle> {
   const written = await writeEvidenceBundle(
     {
@@ -154,6 +156,7 @@ export async function writeBundle(
       appender: ledger.sequencer,
       clock: () => ledger.clock.nowMs,
       version: '0.0.0-test',
+      control: { erasures: () => erasures },
       tree: (logId) => ledger.sequencer.tree(logId),
       publishCheckpoints: () => ledger.sequencer.publishCheckpoints(),
       anchoring: (logId) => ledger.anchors?.coverage(logId) ?? { cosigned: null },

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Erasure } from '../../ledger/control/system-state.ts'
 import { canonicalJson } from '../../schemas/leaf/canonical-json.ts'
 import { seeded } from '../fixtures/agent-history.ts'
 import { openEmbeddedLedger, temporaryDirectory } from '../fixtures/embedded-ledger.ts'
@@ -38,7 +39,21 @@ beforeAll(async () => {
   const erased = ledger.keyring.subjectKeyId('main', JSON.stringify(['sub', '', 'u-erased']))
   await ledger.keyring.destroyKeys('main', [erased])
   const matches = Array.from({ length: 360 }, (_, i) => i).filter((i) => i > 20 && i % 4 !== 3)
-  large = await writeBundle(ledger, join(root, 'large'), matches)
+  const erasure: Erasure = {
+    id: 'e1',
+    actor: 'operator',
+    requestedAt: '2026-11-24T12:00:00.000000000Z',
+    request: {
+      logId: 'main',
+      action: 'erase',
+      ground: 'consent_withdrawn',
+      keyIds: [erased],
+      leaves: [],
+      events: 9,
+    },
+    completed: { at: '2026-11-24T12:00:01.000000000Z', leafIndex: 300 },
+  }
+  large = await writeBundle(ledger, join(root, 'large'), matches, undefined, [erasure])
   small = await writeBundle(ledger, join(root, 'small'), [33, 34, 37, 39, 40])
   other = await writeBundle(ledger, join(root, 'other'), [33, 34, 37, 39, 41])
   copy = join(root, 'copy')
@@ -102,6 +117,9 @@ describe('a bundle that nobody touched', () => {
       code: 0,
       said: expect.stringContaining(`OK: ${large.rows} rows, leaves 21 to 358 of `),
     })
+    expect(verdict.said).toMatch(
+      /\n[1-9]\d* rows erased by leaf 300, complete on 2026-11-24: consent_withdrawn\.\n/,
+    )
     expect(large.rows).toBe(254)
     const rows = (await readFile(join(large.directory, 'events.ndjson'), 'utf8')).split('\n')
     const erased = rows.filter((row) => row.includes('"request.id":"r-37"'))
@@ -310,6 +328,11 @@ describe('a bundle that whoever holds the signing key made', () => {
       'with a row outside its range',
       { statement: { until: '2026-11-24T11:33:00.000000000Z' } },
       'outside the time range',
+    ],
+    [
+      'that calls rows erased that are not',
+      { statement: { erased: { rows: 2, by: [{ rows: 2 }] } } },
+      'more rows erased than are closed',
     ],
     ['with fewer rows than it states', { statement: { rows: 6 } }, 'another number of rows'],
     ['of a source', { event: { 'source.id': 'gateway' } }, 'commits to another statement'],

@@ -201,8 +201,26 @@ const checkTlogProof = (text, leaf, expectedNote, keyText = keyInForce) => {
   return Number(match[1])
 }
 
+// -- what was erased: the export leaf commits to it
+
+/** Rows that the statement calls erased must be closed; bundles of before say nothing of it. */
+function erasedLines(erased, closed) {
+  if (erased === undefined) return ''
+  const sum = erased.by.reduce((total, { rows }) => total + rows, 0)
+  if (sum !== erased.rows || erased.rows > closed)
+    refuse('the statement calls more rows erased than are closed')
+  return erased.by
+    .map(({ leaf, recordedAt, action, ground, rows }) =>
+      leaf === null
+        ? `${rows} rows are closed for good, and no leaf is named that says so.\n`
+        : `${rows} rows ${action === 'shred' ? 'shredded' : 'erased'} by leaf ${leaf}, complete on ${String(recordedAt).slice(0, 10)}: ${ground}.\n`,
+    )
+    .join('')
+}
+
 // -- Sealtrail leaf v1: clear fields, and commitments to the sealed groups
 let closedGroups = 0
+let closedRows = 0
 const parseLeaf = (index, leaf) => {
   const value = parse(leaf.toString('utf8'), `leaf ${index}`)
   if (!Buffer.from(canonical(value), 'utf8').equals(leaf))
@@ -362,7 +380,9 @@ try {
     else {
       const leaf = fromBase64(entry.leaf)
       hashes.push(leafHash(leaf))
+      const closedBefore = closedGroups
       events.push({ leaf_index: entry.index, event: openLeaf(entry.index, leaf, entry.openings) })
+      if (entry.openings.length === 0 && closedGroups > closedBefore) closedRows++
     }
   }
   const total = rangeRoot({ ...proof, hashes: proof.hashes.map(fromBase64) }, hashes)
@@ -394,6 +414,7 @@ try {
     `OK: ${rows.length} rows, ${hashes.length === 0 ? 'no leaves' : `leaves ${proof.from} to ${proof.until - 1}`} of ${size}, root ${root.toString('hex')}\n` +
       `${cosigned.join('')}` +
       `query ${JSON.stringify(statement.query)} from ${statement.from} until ${statement.until}, export leaf ${manifest.exportLeaf}\n` +
+      `${erasedLines(statement.erased, closedRows)}` +
       `${closedGroups} sealed groups of these rows are not opened: erased, or withheld from who exported.\n` +
       'events.csv is bound by its hash; events.ndjson is re-derived from the leaves.\n',
   )
