@@ -73,6 +73,7 @@ function context(): ApiContext {
       ],
       revokeSourceKey: async () => undefined,
     },
+    appender: { append: async () => ({ leaves: [] }) as unknown as Receipt },
     exports: new ExportShelf('/nonexistent'),
   }
   return partial as ApiContext
