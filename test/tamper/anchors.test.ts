@@ -1,8 +1,11 @@
+import { once } from 'node:events'
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type VerifyFlags, verifyCommand } from '../../cli/verify-command.ts'
 import { openDirectoryAnchor } from '../../ledger/anchors/directory-anchor.ts'
+import { openWebhookAnchor } from '../../ledger/anchors/webhook-anchor.ts'
 import { openWitnessAnchor } from '../../ledger/anchors/witness-anchor.ts'
 import type { Segment } from '../../ledger/segment.ts'
 import { sha256 } from '../../ledger/sha256.ts'
@@ -376,4 +379,32 @@ test('a directory that somebody else writes to is named, and is no contradiction
     1,
     expect.stringMatching(/newest checkpoint .* of size 99, is not signed/),
   ])
+})
+
+test('a webhook that says 409 stops the signing until it agrees, also over restarts', async () => {
+  let status = 200
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(status).end())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/`
+  const open = () =>
+    openEmbeddedLedger(data, undefined, undefined, undefined, undefined, {
+      anchors: [openWebhookAnchor({ url, secret: Buffer.from('secret'), clock: () => Date.now() })],
+    })
+  const first = await open()
+  status = 409
+  await first.sequencer.append('main', [aToolCall()])
+  await first.sequencer.publishCheckpoints()
+  await first.anchors?.settle('main', 5000)
+  expect(first.anchors?.coverage('main').contradiction).toMatch(/conflicts with what it holds/)
+  await first.close()
+  await expect(open()).rejects.toMatchObject({ code: 'ANCHOR_CONTRADICTS' })
+  status = 200
+  const second = await open()
+  expect(second.anchors?.coverage('main')).toMatchObject({ contradiction: null, witnessedSize: 1 })
+  await second.close()
+  server.close()
 })
