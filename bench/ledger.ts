@@ -16,6 +16,7 @@ import { sha256 } from '../ledger/sha256.ts'
 import { openFileSigner } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { openStoredHashTree } from '../ledger/tree/stored-hash-tree.ts'
+import { payloadWorkersFor } from '../ledger/verify/payload-workers.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
 import { benchEvent } from './workload.ts'
 
@@ -158,15 +159,18 @@ try {
     ['verify, all', { payloads: ledger.payloads, keyring: ledger.keyring }],
   ] as const) {
     await measured(name, events, async () => {
+      const checker = 'payloads' in part ? payloadWorkersFor(events) : undefined
       const steps = verifyLog({
         logId,
         storage: ledger.storage,
         verifierKey: await ledger.signer.verifierKey(logId),
         lastSigned: () => ledger.signer.lastSigned(logId),
+        checker,
         ...part,
       })
       for (let step = await steps.next(); ; step = await steps.next()) {
         if (!step.done) continue
+        await checker?.close()
         if (step.value.firstProblem !== undefined) throw new Error(step.value.firstProblem)
         return
       }

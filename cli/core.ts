@@ -45,6 +45,7 @@ import { openFileSigner } from '../ledger/signer/file-signer.ts'
 import { keyRotationEvent } from '../ledger/signer/key-rotation-event.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
 import { openStoredHashTree } from '../ledger/tree/stored-hash-tree.ts'
+import { payloadWorkersFor } from '../ledger/verify/payload-workers.ts'
 import { verifyLog } from '../ledger/verify/verify-log.ts'
 import type { RebuildProgress, VerifyProgress } from '../schemas/api/integrity.ts'
 import { SealtrailError } from '../schemas/errors.ts'
@@ -249,8 +250,11 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
 
   async function* verify(logId: string): AsyncIterable<VerifyProgress> {
     const startedMs = performance.now()
+    // Another thread: this one answers people and senders meanwhile.
+    const checker = payloadWorkersFor(await storage.size(logId), 1)
     const steps = verifyLog({
       logId,
+      checker,
       storage,
       payloads,
       keyring,
@@ -258,36 +262,40 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
       rotations: await signer.rotations(logId),
       lastSigned: () => signer.lastSigned(logId),
     })
-    for (;;) {
-      const step = await steps.next()
-      if (!step.done) {
-        yield { kind: 'progress', ...step.value }
-        continue
+    try {
+      for (;;) {
+        const step = await steps.next()
+        if (!step.done) {
+          yield { kind: 'progress', ...step.value }
+          continue
+        }
+        yield { kind: 'progress', stage: `rows of ${logId}`, done: 0, total: 1 }
+        await projector.waitUntil(logId, step.value.treeSize, 5000)
+        const projection = await reconciler.check(logId)
+        const firstProblem = step.value.firstProblem ?? projection.firstDifference ?? null
+        yield {
+          kind: 'result',
+          ok: firstProblem === null,
+          treeSize: step.value.treeSize,
+          checkpoints: step.value.checkpoints,
+          payloads: step.value.payloads,
+          erased: step.value.erased,
+          erasedUnsaid: step.value.erasedUnsaid,
+          erasures: step.value.erasures.map(({ leafIndex, recordedAt, erasure }) => ({
+            leafIndex,
+            recordedAt,
+            action: erasure.action,
+            ground: erasure.ground,
+            events: erasure.events,
+          })),
+          rows: projection.state === 'unavailable' ? null : projection.checkedUntil,
+          firstProblem,
+          elapsedMs: Math.round(performance.now() - startedMs),
+        }
+        return
       }
-      yield { kind: 'progress', stage: `rows of ${logId}`, done: 0, total: 1 }
-      await projector.waitUntil(logId, step.value.treeSize, 5000)
-      const projection = await reconciler.check(logId)
-      const firstProblem = step.value.firstProblem ?? projection.firstDifference ?? null
-      yield {
-        kind: 'result',
-        ok: firstProblem === null,
-        treeSize: step.value.treeSize,
-        checkpoints: step.value.checkpoints,
-        payloads: step.value.payloads,
-        erased: step.value.erased,
-        erasedUnsaid: step.value.erasedUnsaid,
-        erasures: step.value.erasures.map(({ leafIndex, recordedAt, erasure }) => ({
-          leafIndex,
-          recordedAt,
-          action: erasure.action,
-          ground: erasure.ground,
-          events: erasure.events,
-        })),
-        rows: projection.state === 'unavailable' ? null : projection.checkedUntil,
-        firstProblem,
-        elapsedMs: Math.round(performance.now() - startedMs),
-      }
-      return
+    } finally {
+      await checker?.close()
     }
   }
 

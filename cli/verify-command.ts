@@ -11,6 +11,7 @@ import { openFilePayloadStore } from '../ledger/payloads/file-payload-store.ts'
 import { sha256 } from '../ledger/sha256.ts'
 import { readLastSigned, readRotations, signedLogIds } from '../ledger/signer/file-signer.ts'
 import { openFileStorage } from '../ledger/storage/file-storage.ts'
+import { payloadWorkersFor } from '../ledger/verify/payload-workers.ts'
 import {
   forked,
   rolledBack,
@@ -301,11 +302,13 @@ async function verifyOffline(
         failed = true
         continue
       }
+      const checker = flags.treeOnly ? undefined : payloadWorkersFor(await storage.size(logId))
       const steps = verifyLog({
         logId,
         storage,
         verifierKey,
         rotations,
+        checker,
         ...(flags.treeOnly ? {} : { payloads }),
         ...(keyring === undefined ? {} : { keyring }),
         lastSigned: () => readLastSigned(paths.signer, logId),
@@ -315,10 +318,14 @@ async function verifyOffline(
         ],
       })
       let result: VerifyResult | undefined
-      while (result === undefined) {
-        const step = await steps.next()
-        if (step.done) result = step.value
-        else progress.update(step.value.stage, step.value.done, step.value.total)
+      try {
+        while (result === undefined) {
+          const step = await steps.next()
+          if (step.done) result = step.value
+          else progress.update(step.value.stage, step.value.done, step.value.total)
+        }
+      } finally {
+        await checker?.close()
       }
       progress.done()
       failed ||= result.firstProblem !== undefined

@@ -67,7 +67,7 @@ export function openPayload(
   const bodyAt = headerBytes + nonceBytes
   if (bytes[0] !== version || bytes.length < bodyAt + 1 + tagBytes) throw damaged('is malformed')
   const header = bytes.subarray(0, headerBytes)
-  const key = keyOf(Buffer.from(header.subarray(2)).toString('ascii'))
+  const key = keyOf(keyIdOf(bytes))
   if (key === undefined) return 'destroyed'
   let plain: Buffer
   try {
@@ -84,9 +84,14 @@ export function openPayload(
   return decodeBody(plain[0] === 1 ? inflated(body) : body)
 }
 
+/** Id of the key of a sealed payload, as its bytes say it; they may be anything. */
+export function keyIdOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.subarray(2, 2 + (bytes[1] ?? 0))).toString('latin1')
+}
+
 /** Id of the root key of the subject that a payload is sealed for, as its header says; empty for what is no payload. */
 export function rootKeyIdOf(bytes: Uint8Array): string {
-  const keyId = Buffer.from(bytes.subarray(2, 2 + (bytes[1] ?? 0))).toString('latin1')
+  const keyId = keyIdOf(bytes)
   return keyId.slice(0, Math.max(0, keyId.indexOf('.')))
 }
 

@@ -1,18 +1,20 @@
 import { equal, hex } from '../../schemas/bytes.ts'
-import type { RecordedEvent } from '../../schemas/event/event.ts'
-import { type ParsedLeaf, parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import { openCheckpoint } from '../../schemas/tlog/checkpoint.ts'
 import { type KeyRotation, keyRotationAction, nextKeyOf } from '../../schemas/tlog/key-rotation.ts'
 import { leafHash, TreeFrontier } from '../../schemas/tlog/merkle.ts'
 import { type NoteVerifier, noteVerifier, parseVerifierKey } from '../../schemas/tlog/note.ts'
 import { verifyEd25519 } from '../ed25519.ts'
-import { type ErasureLeaf, fromErasureEvent } from '../erasure-leaf.ts'
 import type { Keyring } from '../keyring.ts'
-import { openParsed } from '../ledger-reader.ts'
 import type { LedgerStorage } from '../ledger-storage.ts'
 import type { PayloadStore } from '../payload-store.ts'
-import { rootKeyIdOf } from '../payloads/sealed-payload.ts'
 import { sha256 } from '../sha256.ts'
+import {
+  checkPayloads,
+  type KeyState,
+  type PayloadChecker,
+  type PayloadFindings,
+  type RecordedErasure,
+} from './check-payloads.ts'
 
 export interface VerifyLogOptions {
   readonly logId: string
@@ -21,6 +23,8 @@ export interface VerifyLogOptions {
   readonly payloads?: PayloadStore
   /** Opens payloads; absent: the ciphertext is checked against its leaf, not opened. */
   readonly keyring?: Pick<Keyring, 'openingKey' | 'wasDestroyed'>
+  /** Absent: payloads are checked on this thread. */
+  readonly checker?: PayloadChecker | undefined
   /** C2SP vkey of the log, from a place that the log's operator cannot rewrite. */
   readonly verifierKey: string
   /**
@@ -70,15 +74,9 @@ export interface VerifyResult {
   readonly firstProblem: string | undefined
 }
 
-/** A leaf that records an erasure. */
-export interface RecordedErasure {
-  readonly leafIndex: number
-  /** Canonical timestamp. */
-  readonly recordedAt: string
-  readonly erasure: ErasureLeaf
-}
-
 const reportEvery = 10_000
+/** Segments whose payloads are being checked at a time: enough for a few threads, and bounded in memory. */
+const checksAhead = 6
 
 /**
  * Recomputes a log from stored bytes: each leaf into the tree, each segment's stated root, each checkpoint's signature
@@ -120,38 +118,55 @@ export async function* verifyLog(
   }
   let nextRotation = 0
   const firstSizes = new Set(keys.map(({ from }) => sizes.find((size) => size >= from)))
+  const checker = options.checker ?? { check: async (batch) => checkPayloads(batch) }
+  const keyOf = keyStateOf(options)
+  /** Payloads are checked while the tree goes on; what is wrong with them is said before what comes after them. */
+  const underWay: Promise<PayloadFindings>[] = []
+  const settle = async (left: number): Promise<string | undefined> => {
+    while (underWay.length > left) {
+      const found = await underWay.shift()
+      if (found === undefined) continue
+      counts.payloads += found.payloads
+      for (const [rootKeyId, count] of found.closed)
+        closed.set(rootKeyId, (closed.get(rootKeyId) ?? 0) + count)
+      missing.push(...found.missing)
+      erasures.push(...found.erasures)
+      if (found.problem !== undefined) return found.problem
+    }
+    return undefined
+  }
   try {
     for await (const segment of storage.readSegments(logId, 0)) {
       if (segment.fromIndex !== frontier.size) {
         return problem(
-          `log ${logId}: segment ${segment.fromIndex} does not follow leaf ${frontier.size - 1}`,
+          (await settle(0)) ??
+            `log ${logId}: segment ${segment.fromIndex} does not follow leaf ${frontier.size - 1}`,
         )
       }
       const sealed = await payloads?.getRange(logId, segment.fromIndex, segment.nextIndex)
+      if (sealed !== undefined) {
+        const { fromIndex, leaves } = segment
+        const checking = checker.check({ logId, fromIndex, leaves, payloads: sealed, keyOf })
+        checking.catch(() => undefined)
+        underWay.push(checking)
+        const wrong = underWay.length > checksAhead ? await settle(checksAhead) : undefined
+        if (wrong !== undefined) return problem(wrong)
+      }
       for (const [offset, leaf] of segment.leaves.entries()) {
         const index = segment.fromIndex + offset
-        const found =
-          sealed === undefined ? undefined : checkPayload(options, index, leaf, sealed[offset])
-        if (found?.kind === 'problem') return problem(found.text)
-        if (found?.kind === 'opened' || found?.kind === 'unopened') counts.payloads++
-        if (found?.kind === 'closed')
-          closed.set(found.rootKeyId, (closed.get(found.rootKeyId) ?? 0) + 1)
-        if (found?.kind === 'missing') missing.push(index)
-        const erasure = found?.kind === 'opened' ? fromErasureEvent(found.event) : undefined
-        if (found?.kind === 'opened' && erasure !== undefined)
-          erasures.push({ leafIndex: index, recordedAt: found.event['time.recorded'], erasure })
         const rotation = rotations[nextRotation]
         const next = contains(leaf, rotationMark) ? nextKeyOf(leaf) : undefined
         if (next !== undefined || rotation?.index === index) {
           const wrong = checkRotation(logId, index, next, rotation)
-          if (wrong !== undefined) return problem(wrong)
+          if (wrong !== undefined) return problem((await settle(0)) ?? wrong)
           nextRotation++
         }
         frontier.append(leafHash(sha256, leaf))
         counts.treeSize = frontier.size
         if (frontier.size === signed?.size) signedRoot = frontier.root()
         for (let tree = seen[nextSeen]; tree?.size === frontier.size; tree = seen[++nextSeen]) {
-          if (contradicts(tree, frontier.root())) return problem(forked(logId, tree))
+          if (contradicts(tree, frontier.root()))
+            return problem((await settle(0)) ?? forked(logId, tree))
         }
         if (frontier.size === sizes[nextCheckpoint]) {
           reached.push({ size: frontier.size, root: frontier.root() })
@@ -162,19 +177,23 @@ export async function* verifyLog(
       }
       if (!equal(frontier.root(), segment.rootAfter)) {
         return problem(
-          `log ${logId}: segment ${segment.fromIndex} states root ${hex(segment.rootAfter).slice(0, 16)}… and its leaves give ${hex(frontier.root()).slice(0, 16)}…`,
+          (await settle(0)) ??
+            `log ${logId}: segment ${segment.fromIndex} states root ${hex(segment.rootAfter).slice(0, 16)}… and its leaves give ${hex(frontier.root()).slice(0, 16)}…`,
         )
       }
       // After the segment's own root, which names an edited leaf more closely.
       for (const checkpoint of reached.splice(0)) {
         const wrong = await checkCheckpoint(storage, logId, checkpoint, keys, firstSizes)
-        if (wrong !== undefined) return problem(wrong)
+        if (wrong !== undefined) return problem((await settle(0)) ?? wrong)
         counts.checkpoints++
       }
     }
+    const wrong = await settle(0)
+    if (wrong !== undefined) return problem(wrong)
   } catch (error) {
     return problem(
-      `log ${logId}, at leaf ${frontier.size}: ${error instanceof Error ? error.message : String(error)}`,
+      (await settle(0).catch(() => undefined)) ??
+        `log ${logId}, at leaf ${frontier.size}: ${error instanceof Error ? error.message : String(error)}`,
     )
   }
   const shredded = new Set(erasures.flatMap(({ erasure }) => erasure.leaves))
@@ -239,56 +258,12 @@ function contradicts(tree: SeenTree, root: Uint8Array): boolean {
   return tree.root !== undefined && !equal(tree.root, root) && tree.isSigned?.() !== false
 }
 
-type CheckedPayload =
-  | { readonly kind: 'none' | 'unopened' | 'missing' }
-  | { readonly kind: 'opened'; readonly event: RecordedEvent }
-  | { readonly kind: 'closed'; readonly rootKeyId: string }
-  | { readonly kind: 'problem'; readonly text: string }
-
-function checkPayload(
-  options: VerifyLogOptions,
-  index: number,
-  leaf: Uint8Array,
-  payload: Uint8Array | undefined,
-): CheckedPayload {
-  const { logId, keyring } = options
-  const problem = (text: string): CheckedPayload => ({ kind: 'problem', text })
-  let parsed: ParsedLeaf
-  try {
-    parsed = parseLeaf(leaf)
-  } catch (error) {
-    return problem(
-      `log ${logId}, leaf ${index}: ${error instanceof Error ? error.message : String(error)}`,
-    )
-  }
-  if (parsed.payload === undefined) {
-    return payload === undefined
-      ? { kind: 'none' }
-      : problem(`log ${logId}, payload of leaf ${index}: there is one, and the leaf names none`)
-  }
-  if (payload === undefined) return { kind: 'missing' }
-  let lost = false
-  const keyOf = (keyId: string) => {
-    const key = keyring?.openingKey(logId, keyId)
-    lost = key === undefined && keyring !== undefined && !keyring.wasDestroyed(logId, keyId)
-    return key
-  }
-  try {
-    const { opened, event } = openParsed(parsed, payload, keyOf)
-    if (lost) {
-      return problem(
-        `log ${logId}, payload of leaf ${index}: its key is not in the keyring, and was not destroyed there`,
-      )
-    }
-    if (opened === 'full') return { kind: 'opened', event }
-    // A key that is not there does not hide an altered ciphertext: its hash was checked before.
-    return keyring === undefined
-      ? { kind: 'unopened' }
-      : { kind: 'closed', rootKeyId: rootKeyIdOf(payload) }
-  } catch (error) {
-    return problem(
-      `log ${logId}, payload of leaf ${index}: ${error instanceof Error ? error.message : String(error)}`,
-    )
+/** What the keyring says of a key. */
+function keyStateOf({ logId, keyring }: VerifyLogOptions): (keyId: string) => KeyState {
+  return (keyId) => {
+    if (keyring === undefined) return 'unknown'
+    const key = keyring.openingKey(logId, keyId)
+    return key ?? (keyring.wasDestroyed(logId, keyId) ? 'destroyed' : 'lost')
   }
 }
 

@@ -147,7 +147,7 @@ function parseObject(text: string, where: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw corrupt(`${where} is not a JSON object`)
   }
-  return { ...value }
+  return value as Record<string, unknown>
 }
 
 function corrupt(message: string): SealtrailError {
