@@ -136,11 +136,11 @@ class LedgerProjector implements Projector {
     await log.begun
     return log.exclusive(() => {
       const before = (this.calls.get(logId) ?? Promise.resolve()).catch(() => undefined)
-      const done = before.then(() => {
+      const done = before.then(async () => {
         this.closing.signal.throwIfAborted()
         return work({
           indexed: this.indexed(logId),
-          callsUntil: this.callsProjected(logId),
+          callsUntil: await this.knownCallsCursor(logId),
           replaced: this.replaced.get(logId) ?? 0,
         })
       })
@@ -148,6 +148,13 @@ class LedgerProjector implements Projector {
       this.calls.set(logId, done.then(ended, ended))
       return done
     })
+  }
+
+  /** The table is asked only where this run does not know yet: rows may be missing there that a rebuild shall bring back. */
+  private async knownCallsCursor(logId: string): Promise<number> {
+    const { client, reader } = this.options
+    const known = this.callsUntil.get(logId) ?? (await callsCursor(client, logId))
+    return Math.min(known, await reader.size(logId))
   }
 
   private replaceRows(logId: string, work: () => Promise<void>): Promise<void> {
