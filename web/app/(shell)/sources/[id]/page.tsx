@@ -81,23 +81,25 @@ function Detail({ detail, mayChange }: { detail: SourceDetailReply; mayChange: b
               <p>No stream was opened, nothing is missing, and nobody fell silent.</p>
             </Empty>
           ) : (
-            <Rows titles={['Recorded (UTC)', 'What', 'Stream', 'Note']}>
+            <Rows titles={['Recorded (UTC)', 'What', 'Stream']}>
               {signals.slice(0, shownSignals).map((each) => (
                 <tr key={each.leafIndex}>
                   <td className="whitespace-nowrap px-4 py-1.5 font-mono text-xs">
                     {formatInstant(each.recordedAt).slice(0, 19)}
                   </td>
-                  <td
-                    className={`whitespace-nowrap px-4 py-1.5 ${isBad(each.signal) ? 'font-semibold text-bad' : ''}`}
-                  >
-                    {each.signal}
-                    {each.missing === null ? '' : ` of ${each.missing.toLocaleString('en')}`}
+                  <td className="px-4 py-1.5">
+                    <span className={isBad(each.signal) ? 'font-semibold text-bad' : ''}>
+                      {each.signal}
+                      {each.missing === null ? '' : ` of ${each.missing.toLocaleString('en')}`}
+                    </span>
+                    {each.note !== null && (
+                      <div className="text-xs text-muted [overflow-wrap:anywhere]">
+                        <HostileText text={each.note} limit={120} />
+                      </div>
+                    )}
                   </td>
                   <td className="px-4 py-1.5 font-mono text-xs">
                     <HostileText text={each.epoch ?? ''} limit={20} />
-                  </td>
-                  <td className="px-4 py-1.5 text-muted [overflow-wrap:anywhere]">
-                    <HostileText text={each.note ?? ''} limit={120} />
                   </td>
                 </tr>
               ))}
