@@ -1,10 +1,11 @@
-import { createReadStream } from 'node:fs'
+import { randomBytes } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { SealtrailError } from '../../schemas/errors.ts'
+import { BundleFiles } from '../reports/bundle-files.ts'
 
-/** How long a bundle waits to be fetched. It holds opened records, outside the encryption of everything else. */
+/** How long a bundle waits to be fetched. */
 const keptMs = 60 * 60_000
 
 export interface OfferedBundle {
@@ -17,6 +18,8 @@ export interface OfferedBundle {
 
 /** Evidence bundles that wait to be fetched: by whoever asked for them, and not for long. */
 export class ExportShelf {
+  /** Encrypts what waits, for the life of this process: at its start nothing waits. */
+  readonly key: Uint8Array = randomBytes(32)
   private readonly directory: string
   private readonly offered = new Map<string, OfferedBundle>()
 
@@ -50,7 +53,7 @@ export class ExportShelf {
     if (!this.bundle(id, owner).files.includes(name)) {
       throw new SealtrailError('NOT_FOUND', `the export has no file ${name}`)
     }
-    return createReadStream(join(this.folder(id), name))
+    return new BundleFiles(this.folder(id), this.key).read(name)
   }
 
   /** @throws SealtrailError `NOT_FOUND`, also for the bundle of somebody else */

@@ -49,7 +49,7 @@ export const directoryRegister: Readonly<Record<string, DataPlace>> = {
   },
   exports: {
     place: 'exports/',
-    holds: 'opened records of bundles that wait to be fetched',
+    holds: 'opened records of bundles that wait to be fetched, under a key of the process',
     cleaned: 'every bundle is removed',
   },
 }

@@ -1,9 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { createReadStream, createWriteStream, type WriteStream } from 'node:fs'
-import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { finished } from 'node:stream/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import type { LedgerReader } from '../../ledger/committed.ts'
 import type { Erasure } from '../../ledger/control/system-state.ts'
 import type { Keyring } from '../../ledger/keyring.ts'
@@ -22,6 +18,7 @@ import { canonicalJson, type JsonValue } from '../../schemas/leaf/canonical-json
 import { openLeaf, parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 import { type HashReader, inclusionProof, leafHash, rangeProof } from '../../schemas/tlog/merkle.ts'
 import { formatTlogProof } from '../../schemas/tlog/tlog-proof.ts'
+import { BundleFiles } from './bundle-files.ts'
 import { ErasedRows } from './erased-rows.ts'
 import { csvHeader, csvRow } from './export-files.ts'
 
@@ -55,6 +52,8 @@ export interface BundleRequest {
   readonly matches: readonly number[]
   readonly groups: ReadonlySet<SealedGroup>
   readonly actor: string
+  /** Encrypts the files where they wait to be fetched; absent: as they are. */
+  readonly key?: Uint8Array
   /** Ends it between two segments, and never leaves an `export` leaf of a bundle that nobody waits for. */
   readonly signal?: AbortSignal
 }
@@ -73,11 +72,12 @@ export async function writeEvidenceBundle(
   onProgress: (done: number, total: number) => void,
 ): Promise<{ files: string[]; rows: number; exportLeaf: number }> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
+  const folder = new BundleFiles(directory, request.key)
   const { logId, matches } = request
   const first = matches[0] ?? 0
   const until = (matches.at(-1) ?? -1) + 1
-  const { rows, erased } = await writeRows(parts, request, directory, first, until, onProgress)
-  const content = await hashFiles(directory, ['events.ndjson', 'events.csv', 'leaves.ndjson'])
+  const { rows, erased } = await writeRows(parts, request, folder, first, until, onProgress)
+  const content = await hashFiles(folder, ['events.ndjson', 'events.csv', 'leaves.ndjson'])
   const statement: JsonValue = {
     query: request.q,
     from: request.from,
@@ -139,19 +139,18 @@ export async function writeEvidenceBundle(
     ...(await firstMatchProof(parts, request, tree, size, checkpoint)),
     ...(await rotationProofs(parts, logId)),
   }
-  for (const [name, bytes] of Object.entries(files))
-    await writeFile(join(directory, name), bytes, { mode: 0o600 })
+  for (const [name, bytes] of Object.entries(files)) await folder.write(name, bytes)
   const names = [...content.map(({ name }) => name), ...Object.keys(files)]
   const manifest: JsonValue = {
     format: 'sealtrail-evidence/v1',
     commitment,
     exportLeaf,
-    files: await hashFiles(directory, names),
+    files: await hashFiles(folder, names),
   }
-  await writeFile(join(directory, 'manifest.json'), `${canonicalJson(manifest)}\n`, { mode: 0o600 })
+  await folder.write('manifest.json', `${canonicalJson(manifest)}\n`)
   const verifier = new URL('./verifier/', import.meta.url)
-  await copyFile(new URL('verify.mjs', verifier), join(directory, 'verify.mjs'))
-  await copyFile(new URL('VERIFY.md', verifier), join(directory, 'VERIFY.md'))
+  for (const name of ['verify.mjs', 'VERIFY.md'])
+    await folder.write(name, await readFile(new URL(name, verifier)))
   return { files: [...names, 'manifest.json', 'verify.mjs', 'VERIFY.md'], rows, exportLeaf }
 }
 
@@ -229,7 +228,7 @@ async function leafBytes(
 async function writeRows(
   parts: BundleParts,
   request: BundleRequest,
-  directory: string,
+  folder: BundleFiles,
   first: number,
   until: number,
   onProgress: (done: number, total: number) => void,
@@ -237,11 +236,11 @@ async function writeRows(
   const matching = new Set(request.matches)
   const erased = new ErasedRows(parts.control.erasures(), request.logId)
   const streams = {
-    ndjson: await openStream(join(directory, 'events.ndjson')),
-    csv: await openStream(join(directory, 'events.csv')),
-    leaves: await openStream(join(directory, 'leaves.ndjson')),
+    ndjson: await folder.writer('events.ndjson'),
+    csv: await folder.writer('events.csv'),
+    leaves: await folder.writer('leaves.ndjson'),
   }
-  await write(streams.csv, csvHeader())
+  await streams.csv.write(csvHeader())
   let rows = 0
   for await (const segment of until > first
     ? parts.storage.readSegments(request.logId, first)
@@ -256,8 +255,7 @@ async function writeRows(
       const index = segment.fromIndex + offset
       if (index < first || index >= until) continue
       if (!matching.has(index)) {
-        await write(
-          streams.leaves,
+        await streams.leaves.write(
           `${canonicalJson({ index, hash: base64(leafHash(sha256, leaf)) })}\n`,
         )
         continue
@@ -272,13 +270,11 @@ async function writeRows(
         opened === 'destroyed' ? [] : opened.filter(({ group }) => request.groups.has(group))
       if (opened === 'destroyed' && parsed.payload !== undefined) erased.add(index, payload)
       const event = openLeaf(parsed, openings)
-      await write(
-        streams.ndjson,
+      await streams.ndjson.write(
         `${canonicalJson({ leaf_index: index, event: event as JsonValue })}\n`,
       )
-      await write(streams.csv, csvRow(index, event))
-      await write(
-        streams.leaves,
+      await streams.csv.write(csvRow(index, event))
+      await streams.leaves.write(
         `${canonicalJson({
           index,
           leaf: base64(leaf),
@@ -294,39 +290,24 @@ async function writeRows(
     }
     if (segment.nextIndex >= until) break
   }
-  await Promise.all(Object.values(streams).map(closed))
+  await Promise.all(Object.values(streams).map((stream) => stream.end()))
   onProgress(rows, request.matches.length)
   return { rows, erased }
 }
 
-async function openStream(path: string): Promise<WriteStream> {
-  const stream = createWriteStream(path, { mode: 0o600 })
-  // A full disk ends this export, not the process: the next write sees what happened.
-  stream.on('error', () => undefined)
-  await once(stream, 'open')
-  return stream
-}
-
-async function write(stream: WriteStream, text: string): Promise<void> {
-  if (stream.errored !== null) throw stream.errored
-  if (!stream.write(text)) await once(stream, 'drain')
-}
-
-async function closed(stream: WriteStream): Promise<void> {
-  stream.end()
-  await finished(stream)
-}
-
 async function hashFiles(
-  directory: string,
+  folder: BundleFiles,
   names: readonly string[],
 ): Promise<{ name: string; sha256: string; sizeBytes: number }[]> {
   const hashed: { name: string; sha256: string; sizeBytes: number }[] = []
   for (const name of names) {
-    const path = join(directory, name)
     const hash = createHash('sha256')
-    for await (const chunk of createReadStream(path)) hash.update(chunk)
-    hashed.push({ name, sha256: hash.digest('hex'), sizeBytes: (await stat(path)).size })
+    let sizeBytes = 0
+    for await (const chunk of folder.read(name)) {
+      hash.update(chunk)
+      sizeBytes += chunk.length
+    }
+    hashed.push({ name, sha256: hash.digest('hex'), sizeBytes })
   }
   return hashed
 }

@@ -280,6 +280,13 @@ describe('erasing a subject', () => {
     await settled()
     const found = await readersThatFind(Object.values(alice), Object.values(bob))
     expect(found).toEqual([everywhere, everywhere])
+    // What waits to be fetched lies encrypted; what is fetched, as `export` shows, does not.
+    const waiting = readdirSync(dataPaths(root).exports, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name)).toString('latin1'))
+    expect(waiting.length).toBeGreaterThan(10)
+    const words = [...Object.values(alice), ...Object.values(bob), 'event.class', 'Sealtrail']
+    expect(words.filter((word) => waiting.some((text) => text.includes(word)))).toEqual([])
     before = await evidenceOf(firstLeaf)
     expect(before.openings).toHaveLength(6)
     const preview = await lastOf('/api/v1/erasures/preview', { target })

@@ -53,7 +53,7 @@ export function exportRoutes(app: TypedApp, context: RouteContext): void {
       /** Writes the bundle; what is left of one that failed holds opened records and goes. */
       async function work(tell: (line: ExportProgress) => void): Promise<ExportProgress> {
         try {
-          const bundle = { ...scope, ...asked, matches, actor: owner }
+          const bundle = { ...scope, ...asked, matches, actor: owner, key: context.exports.key }
           const written = await writeEvidenceBundle(
             context,
             bundle,
