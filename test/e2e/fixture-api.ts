@@ -269,6 +269,8 @@ export async function startFixtureApi(options: {
     }
   })
   const size = events.length
+  // Its key never changed: a browser that pinned another one is led nowhere.
+  app.get('/api/v1/integrity/key-rotations', async () => ({ rotations: [] }))
   app.get('/api/v1/integrity', async () => ({
     logs: [
       {
