@@ -467,7 +467,7 @@ erasureOptions(command('shred <event-id>', 'erase the sealed content of one even
     'after',
     `
 Overwrites what is sealed of the event, and findings that have it as evidence lose their text. The leaf stays, with its
-clear fields and its proofs; the event says that it was shredded, when and why.
+clear fields and its proofs; the event says that it was erased, and sealtrail erasures when and why.
 
 Example:
   sealtrail shred 01a2152b-9136-7001-8204-512fef02ed52 --ground unlawful_processing --yes`,
