@@ -13,16 +13,15 @@ export function SignInSettings(props: { settings: UsersReply['signIn']; mayChang
   const { settings, mayChange } = props
   const client = useQueryClient()
   const [error, setError] = useState<Error>()
+  /** Shown at once; what the server says then counts. */
+  const [chosen, setChosen] = useState<readonly Role[]>()
+  const shown = chosen ?? settings.totpRoles
   const toggle = async (role: Role) => {
+    const totpRoles = shown.includes(role)
+      ? shown.filter((each) => each !== role)
+      : [...shown, role]
     setError(undefined)
-    const totpRoles = settings.totpRoles.includes(role)
-      ? settings.totpRoles.filter((each) => each !== role)
-      : [...settings.totpRoles, role]
-    // Shown at once; what the server says then counts.
-    client.setQueryData<UsersReply>(
-      ['users'],
-      (known) => known && { ...known, signIn: { ...known.signIn, totpRoles } },
-    )
+    setChosen(totpRoles)
     try {
       await request(z.object({}), '/api/v1/settings/sign-in', {
         method: 'POST',
@@ -33,6 +32,7 @@ export function SignInSettings(props: { settings: UsersReply['signIn']; mayChang
     }
     for (const key of ['users', 'me', 'account', 'administration'])
       await client.invalidateQueries({ queryKey: [key] })
+    setChosen(undefined)
   }
   return (
     <fieldset className="panel p-5" disabled={!mayChange}>
@@ -48,7 +48,8 @@ export function SignInSettings(props: { settings: UsersReply['signIn']; mayChang
             <input
               type="checkbox"
               className="size-4 accent-accent"
-              checked={settings.totpRoles.includes(role)}
+              checked={shown.includes(role)}
+              disabled={chosen !== undefined}
               onChange={() => toggle(role)}
             />
             {role}
