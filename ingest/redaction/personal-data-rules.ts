@@ -282,3 +282,13 @@ export function personalNameKind(name: string): PersonalDataKind | undefined {
   const folded = name.toLowerCase().replace(/[^a-z]/g, '')
   return Object.hasOwn(personalNames, folded) ? personalNames[folded] : undefined
 }
+
+/** Finds the names that {@link personalNameKind} knows, in quotes of JSON text that may itself be escaped. Linear time. */
+export function quotedPersonalName(kinds: ReadonlySet<PersonalDataKind>): RegExp | undefined {
+  const names = Object.entries(personalNames)
+    .filter(([, kind]) => kinds.has(kind))
+    .map(([name]) => [...name].join('[^a-z"]*'))
+  return names.length === 0
+    ? undefined
+    : new RegExp(`"[^a-z"]*(?:${names.join('|')})[^a-z"]*"`, 'i')
+}

@@ -27,7 +27,9 @@ export function redactText(text: string, path: string, pass: RedactionPass, nest
 /** Rules that may find something in a text. What stands behind an escape is only seen once it is decoded. */
 function rulesFor(text: string, pass: RedactionPass): readonly SecretRule[] {
   const personal =
-    pass.personalData.length === 0 || text.includes('\\u')
+    pass.personalData.length === 0 ||
+    text.includes('\\u') ||
+    pass.names.personal?.test(text) === true
       ? pass.personalData
       : pass.personalData.filter((rule) => rule.when.test(text))
   if (!mayHoldSecret(text)) return personal

@@ -98,7 +98,9 @@ function redactEvent<E extends EventFields>(event: E, pass: RedactionPass): E {
     : { ...pass, ...credentialsOnly, paths: pass.paths }
   for (const field of Object.keys(event)) {
     const value: unknown = event[field as keyof E]
-    if (value === undefined || typeof value === 'number' || notScanned.has(field)) continue
+    if (value === undefined || notScanned.has(field)) continue
+    // A bare number is content of a sender only where any JSON may stand.
+    if (typeof value === 'number' && pass.paths === undefined && !freeFields.has(field)) continue
     if (isClean(value, undefined, pass)) continue
     const fieldPass = freeFields.has(field) ? pass : identityPass
     const redacted = redactField(value, field, fieldPass)
@@ -143,7 +145,11 @@ function parsed(text: string): object | undefined {
 function dropRaw(event: EventFields, changed: Record<string, unknown>, pass: RedactionPass): void {
   const raw = event['raw.record']
   const isTaken = pass.redactions.some(({ action }) => action === 'hashed' || action === 'dropped')
-  if (!isTaken || pass.paths?.intoRaw === true || typeof raw !== 'string' || isMarker(raw)) return
+  if (!isTaken || typeof raw !== 'string' || isMarker(raw)) return
+  const now = changed['raw.record'] ?? raw
+  if (typeof now === 'string' && isMarker(now)) return
+  // Rules into the raw record decide where they can point at something: not in text that is no JSON, or was cut.
+  if (pass.paths?.intoRaw === true && parsed(raw) !== undefined) return
   changed['raw.record'] = pass.hash('/raw.record', raw)
 }
 
@@ -314,7 +320,22 @@ function redactObject(
     }
     changed?.push([redactedKey, redacted])
   }
-  return changed === undefined ? object : Object.fromEntries(changed)
+  return changed === undefined ? object : withKeysApart(changed)
+}
+
+/** Markers without a token are alike: what stood under different names stays apart, so that none is lost. */
+function withKeysApart(entries: readonly (readonly [string, unknown])[]): object {
+  const apart = new Map<string, unknown>()
+  const numbers = new Map<string, number>()
+  for (const [key, value] of entries) {
+    let own = key
+    for (let number = numbers.get(key) ?? 2; apart.has(own); number++) {
+      own = `${key}#${number}`
+      numbers.set(key, number + 1)
+    }
+    apart.set(own, value)
+  }
+  return Object.fromEntries(apart)
 }
 
 function inheritedKind(

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createRedactor } from '../../ingest/redaction/redactor.ts'
+import type { ObservedEvent } from '../../schemas/event/event.ts'
 import {
   defaultRedactionPolicy,
   type PersonalDataKind,
@@ -148,6 +149,44 @@ describe.each(personalDataKinds)('personal data: %s', (kind) => {
   })
 })
 
+describe('a name says what a value is', () => {
+  const event: ObservedEvent = {
+    'event.class': 'tool_call',
+    'record.disposition': 'mapped',
+    'source.id': 's1',
+    'time.occurred': '2026-11-24T13:20:00.123000000Z',
+    'time.observed': '2026-11-24T13:20:00.123000000Z',
+  }
+  const redactor = createRedactor({
+    policy: { ...defaultRedactionPolicy, personalData: ['us-ssn', 'iban', 'email'] },
+  })
+
+  it.each([
+    ['an object', '{"ssn":"078051120"}'],
+    ['a name written otherwise', '{"Social_Security-Number":"078051120"}'],
+    ['small letters', '{"iban":"de00 078051120"}'],
+    ['a number', '{"ssn":78051120}'],
+    ['an attribute of OTLP', '{"key":"ssn","value":{"stringValue":"078051120"}}'],
+    ['JSON in JSON', JSON.stringify({ body: JSON.stringify({ ssn: '078051120' }) })],
+  ])('in the raw record as in the fields: %s', (_, raw) => {
+    expect(redactor.redactEvent({ ...event, 'raw.record': raw })['raw.record']).not.toContain(
+      '78051120',
+    )
+    const fields = redactor.redactEvent({ ...event, 'gen_ai.tool.call.arguments': JSON.parse(raw) })
+    expect(JSON.stringify(fields)).not.toContain('78051120')
+  })
+
+  it('values under names that become the same marker stay apart', () => {
+    const args = { 'ada@example.org': 1, 'byron@example.org': 2, 'lord@example.org': 3 }
+    const redacted = redactor.redactEvent({ ...event, 'gen_ai.tool.call.arguments': args })
+    expect(redacted['gen_ai.tool.call.arguments']).toEqual({
+      '[redacted:email]': 1,
+      '[redacted:email]#2': 2,
+      '[redacted:email]#3': 3,
+    })
+  })
+})
+
 describe('every rule runs in linear time', () => {
   const hostile: readonly (readonly [string, string])[] = [
     ['at signs', 'a@'],
@@ -162,6 +201,8 @@ describe('every rule runs in linear time', () => {
     ['brackets', '(212) '],
     ['letters', 'AB'],
     ['groups', 'AB 12 '],
+    ['names', '"s-'],
+    ['what stands around names', '"-_1'],
   ]
   it.each(hostile)('a quarter megabyte of %s', (_, unit) => {
     const text = unit.repeat(Math.ceil(262_144 / unit.length))

@@ -79,6 +79,23 @@ describe('paths of a policy', () => {
     )
   })
 
+  it('rules into the raw record decide nothing in what is no JSON: it goes whole', () => {
+    const event = redactorWith([
+      { path: '/user.email', action: 'drop' },
+      { path: '/raw.record/user', action: 'drop' },
+    ]).redactEvent({ ...base, 'raw.record': '{"user":"ada@example.org","args":{"query":"sel' })
+    expect(event['raw.record']).toMatch(/^\[redacted:hashed:[0-9a-f]{16}\]$/)
+  })
+
+  it('a result that is a bare number is a value as any other', () => {
+    const number: ObservedEvent = { ...base, 'gen_ai.tool.call.result': 4111111111111111 }
+    const dropped = redactorWith([{ path: '/gen_ai.tool.call.result', action: 'drop' }])
+    expect(dropped.redactEvent(number)['gen_ai.tool.call.result']).toBe('[redacted:dropped]')
+    expect(redactorWith([]).redactEvent(number)['gen_ai.tool.call.result']).toMatch(
+      /^\[redacted:card:/,
+    )
+  })
+
   it('identity is hashed or dropped by its path only, never because it looks like personal data', () => {
     const asked = { personalData: ['email'] as const }
     expect(redactorWith([], asked).redactEvent(base)['user.email']).toBe('ada@example.org')
