@@ -71,6 +71,8 @@ class FileKeyring implements Keyring {
   private lines = 0
   private bytes = 0
   private handle: FileHandle | undefined
+  /** Keys that are destroyed in memory stand in the file still: the rewrite without them failed. */
+  private owesRewrite = false
   private turn: Promise<void> = Promise.resolve()
 
   constructor(path: string, masterKey: Uint8Array, files: DurableFiles) {
@@ -205,7 +207,10 @@ class FileKeyring implements Keyring {
     }
     this.subjectIds.clear()
     this.derived.clear()
-    await (live.length === 0 ? this.turn : this.rewrite())
+    if (live.length > 0) return this.rewrite()
+    await this.turn
+    // Somebody else was told that it failed; whoever asks again must not hear that it is done.
+    if (this.owesRewrite) await this.rewrite()
   }
 
   erasedKeys(): readonly ErasedKey[] {
@@ -293,9 +298,11 @@ class FileKeyring implements Keyring {
       const entries = [...this.entries.values()]
       const bytes = encryptAll(entries, this.fileKey)
       const pending = this.pending.splice(0)
+      this.owesRewrite = false
       try {
         await replaceSecretFile(this.files, this.path, bytes)
       } catch (error) {
+        this.owesRewrite = true
         this.pending = [...pending, ...this.pending]
         throw error
       }

@@ -13,6 +13,7 @@ import {
   nodeFiles,
   replaceFile,
 } from '../../ledger/durable-file.ts'
+import { openFileKeyring } from '../../ledger/keyring/file-keyring.ts'
 import { verifyLog } from '../../ledger/verify/verify-log.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { aBatch } from '../conformance/event-bus.ts'
@@ -61,6 +62,35 @@ function fillingDisk(fullAt: number) {
 }
 
 describe('a full disk', () => {
+  test('keys are not called destroyed while the file still has them', async () => {
+    const path = await directory()
+    const masterKey = new Uint8Array(32).fill(7)
+    const disk = fillingDisk(1)
+    const keyring = await openFileKeyring(path, masterKey, disk.files)
+    const { keyId } = keyring.sealingKey('main', 'alice', '2026-11-26')
+    await keyring.sync()
+    const inFile = async () => {
+      const other = await openFileKeyring(path, masterKey, nodeFiles, true)
+      return other.openingKey('main', keyId) !== undefined
+    }
+    const rootKeyId = keyring.subjectKeyId('main', 'alice')
+    disk.begin()
+    // The sequencer's observer asks first, and the erasure right after it.
+    const asked = await Promise.allSettled([
+      keyring.destroyKeys('main', [rootKeyId]),
+      keyring.destroyKeys('main', [rootKeyId]),
+    ])
+    expect(asked.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    await expect(keyring.destroyKeys('main', [rootKeyId])).rejects.toMatchObject({
+      code: 'DISK_FULL',
+    })
+    expect(await inFile()).toBe(true)
+    disk.makeRoom()
+    await keyring.destroyKeys('main', [rootKeyId])
+    expect(await inFile()).toBe(false)
+    await keyring.close()
+  })
+
   test.each([1, 2, 3, 4, 5, 6, 7, 8])(
     'from write %i on: nothing is acknowledged, nothing is repaired, and with room it goes on and has each record once',
     async (fullAt) => {
