@@ -102,10 +102,11 @@ export class Eraser {
    */
   async settle(): Promise<boolean> {
     const { control, keyring } = this.parts
-    for (const { request, completed } of control.erasures()) {
+    for (const erasure of control.erasures()) {
+      const { request, completed } = erasure
       if (!('keyIds' in request)) continue
-      await keyring.destroyKeys(request.logId, request.keyIds)
-      if (completed === undefined) await this.shred(request.logId, request.leaves)
+      if (completed === undefined) await this.endKeys(erasure)
+      else await keyring.destroyKeys(request.logId, request.keyIds)
     }
     return this.unfinished().length > 0
   }
@@ -235,7 +236,10 @@ export class Eraser {
     const { logId } = erasure.request
     const release = await this.derivedPlaces().holdFold(logId)
     try {
-      const leafIndex = (await this.recorded(erasure)) ?? (await this.destroy(erasure))
+      const recorded = await this.recorded(erasure)
+      // The leaf is there, and what follows it may have failed: a full disk, or a payload that was not overwritten.
+      if (recorded !== undefined) await this.endKeys(erasure)
+      const leafIndex = recorded ?? (await this.destroy(erasure))
       const nothing = { hits: [], until: 0 }
       await this.clean(
         erasure,
@@ -251,16 +255,22 @@ export class Eraser {
   }
 
   /** Puts the leaf on the record, which ends the keys, and overwrites payloads. @returns index of the leaf */
-  private async destroy({ id, actor, request }: Erasure): Promise<number> {
+  private async destroy(erasure: Erasure): Promise<number> {
+    const { id, actor, request } = erasure
     if (!('keyIds' in request)) throw new SealtrailError('INTERNAL', 'a refusal erases nothing')
     const { logId, ...details } = request
     const now = timestampFromMs(this.parts.clock())
     const receipt = await this.parts.appender.append(logId, [
       toErasureEvent({ id, ...details }, actor, now),
     ])
-    await this.parts.keyring.destroyKeys(logId, details.keyIds)
-    await this.shred(logId, details.leaves)
+    await this.endKeys(erasure)
     return receipt.leaves[0]?.first ?? 0
+  }
+
+  private async endKeys({ request }: Erasure): Promise<void> {
+    if (!('keyIds' in request)) return
+    await this.parts.keyring.destroyKeys(request.logId, request.keyIds)
+    await this.shred(request.logId, request.leaves)
   }
 
   private async shred(logId: string, leaves: readonly number[]): Promise<void> {

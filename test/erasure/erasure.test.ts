@@ -6,6 +6,7 @@ import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { createApi } from '../../analytics/api/api-server.ts'
+import { type DerivedPlaces, Eraser } from '../../analytics/erasure/eraser.ts'
 import { callColumns, observationColumns } from '../../analytics/store/event-columns.ts'
 import { readConfiguration } from '../../cli/configuration.ts'
 import { type Core, openCore } from '../../cli/core.ts'
@@ -413,6 +414,37 @@ describe('erasing a subject', () => {
       state: 'refused',
       exception: 'legal_claims',
     })
+  })
+
+  test('a payload that could not be overwritten is tried again before the erasure is called complete', async () => {
+    const leafIndex = await append([eventOf('carol', wordsOf('carol'), 1)])
+    const { storage, payloads, keyring, control, appender, clock } = core.api
+    const parts = { storage, keyring, control, appender, clock, logger }
+    const failing: typeof payloads = Object.create(payloads, {
+      shred: { value: () => Promise.reject(new Error('EIO: i/o error, write')) },
+    })
+    // The tables are cleaned elsewhere: this is about the bytes of the payload.
+    const places: DerivedPlaces = {
+      holdFold: async () => async () => undefined,
+      holdReconciliation: async () => () => undefined,
+      waitUntilIndexed: async () => true,
+      callsDrained: async () => undefined,
+      eraseRows: async () => undefined,
+      discardExports: async () => undefined,
+    }
+    const first = new Eraser({ ...parts, payloads: failing })
+    first.start(places)
+    const target = { kind: 'event', leafIndex } as const
+    const order = { logId: 'main', target, ground: 'other', actor: 'operator' } as const
+    await expect(first.erase(order, () => undefined)).rejects.toThrow('EIO')
+    await first.stop()
+    expect(await payloads.get('main', leafIndex)).toBeDefined()
+    const second = new Eraser({ ...parts, payloads })
+    second.start(places)
+    await second.standStill(async () => undefined)
+    expect(control.erasures().at(-1)?.completed).toBeDefined()
+    expect(await payloads.get('main', leafIndex)).toBeUndefined()
+    await second.stop()
   })
 })
 
