@@ -91,14 +91,14 @@ export async function createApi(
       'referrer-policy': 'no-referrer',
       'cross-origin-resource-policy': 'same-origin',
     })
-    if (isApi(request.url)) reply.header('cache-control', 'no-store')
+    const { url = request.url, config } = request.routeOptions
+    if (isApi(url)) reply.header('cache-control', 'no-store')
     if (listener.kind === 'control') {
       request.principal = { kind: 'operator', logId: context.logId }
-      authorise(request.principal, request.routeOptions.config, context.logId)
+      authorise(request.principal, config, context.logId)
       return
     }
     const { reach } = listener
-    const { url = request.url, config } = request.routeOptions
     checkWay(request, reach)
     if (namesPublicHost(request, reach)) reply.header('strict-transport-security', hsts)
     if (!isReceiver(request.url) && config.anyHost !== true) checkRequestOrigin(request, reach)

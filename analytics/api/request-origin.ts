@@ -25,6 +25,8 @@ export function checkRequestOrigin(request: FastifyRequest, { hosts, publicOrigi
       },
     )
   }
+  // By the route, not by how its path was spelled: a router decodes `/%61pi`.
+  const { url = request.url } = request.routeOptions
   const site = request.headers['sec-fetch-site']
   const origin = request.headers.origin
   const sameOrigin =
@@ -34,7 +36,7 @@ export function checkRequestOrigin(request: FastifyRequest, { hosts, publicOrigi
   if (sameOrigin) return
   const fromBrowser = site !== undefined || origin !== undefined
   if (request.method === 'GET' || request.method === 'HEAD') {
-    const page = request.headers['sec-fetch-mode'] === 'navigate' && !isApi(request.url)
+    const page = request.headers['sec-fetch-mode'] === 'navigate' && !isApi(url)
     if (fromBrowser && site !== 'none' && !page) throw refused()
     return
   }

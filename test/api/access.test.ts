@@ -187,6 +187,12 @@ describe('who is let in', () => {
     expect(await me({ 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' })).toBe(403)
     expect(await me({ 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' })).toBe(403)
     expect(await me({ origin: 'http://localhost:4000' })).toBe(403)
+    const spelledOtherwise = await app.inject({
+      url: '/%61pi/v1/me',
+      headers: { host, cookie, 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' },
+    })
+    expect(spelledOtherwise.statusCode).toBe(403)
+    expect(spelledOtherwise.headers['cache-control']).toBe('no-store')
     const revoke = async (headers: Record<string, string>, type = 'application/json') =>
       (
         await app.inject({

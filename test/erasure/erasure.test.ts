@@ -416,6 +416,20 @@ describe('erasing a subject', () => {
     })
   })
 
+  test('who approved it is an admin of this log: others are not told apart from nobody', async () => {
+    const { accounts } = core.control
+    await accounts.invite({ name: 'ann', role: 'admin' }, 'operator')
+    await accounts.invite({ name: 'foreign-ann', role: 'admin', logId: 'other' }, 'operator')
+    const target = { kind: 'subject', subjects: [{ kind: 'source', id: 'nothing-here' }] }
+    const said = async (approver: string) => {
+      const payload = { target, ground: 'other', approver }
+      return (await app.inject({ method: 'POST', url: '/api/v1/erasures', payload })).body
+    }
+    expect(await said('ann')).toContain('NOT_FOUND')
+    expect(await said('foreign-ann')).toContain('REQUEST_INVALID')
+    expect(await said('nobody')).toContain('REQUEST_INVALID')
+  })
+
   test('a payload that could not be overwritten is tried again before the erasure is called complete', async () => {
     const leafIndex = await append([eventOf('carol', wordsOf('carol'), 1)])
     const { storage, payloads, keyring, control, appender, clock } = core.api

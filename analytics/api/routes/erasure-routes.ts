@@ -132,10 +132,11 @@ async function targetOf(
   return { kind: 'event', leafIndex: row.leafIndex }
 }
 
-/** Another admin than the actor. @throws SealtrailError `REQUEST_INVALID` */
+/** Another admin of the same log than the actor. @throws SealtrailError `REQUEST_INVALID` */
 function checkApprover(context: RouteContext, name: string, principal: Principal): void {
   const approver = context.control.accounts
     .users()
+    .filter((user) => (user.logId ?? context.logId) === principal.logId)
     .find((user) => user.name === name && !user.disabled && user.role === 'admin')
   const isActor = principal.kind === 'user' && approver?.id === principal.id
   if (approver !== undefined && !isActor) return
