@@ -1,9 +1,4 @@
-import {
-  type ErasureAction,
-  ErasureDetails,
-  type ErasureGround,
-  erasureActions,
-} from '../schemas/erasure.ts'
+import { type ErasureAction, ErasureDetails, erasureActions } from '../schemas/erasure.ts'
 import type { ObservedEvent, RecordedEvent } from '../schemas/event/event.ts'
 
 /** An erasure as a leaf of the log whose data went. */
@@ -45,15 +40,4 @@ export function fromErasureEvent(event: RecordedEvent): ErasureLeaf | undefined 
     return undefined
   const details = ErasureDetails.safeParse(event['admin.details'])
   return details.success ? { id, action, ...details.data } : undefined
-}
-
-/** In words, for reports and verifiers. */
-export const groundText: Readonly<Record<ErasureGround, string>> = {
-  no_longer_necessary: 'no longer necessary (GDPR Art. 17(1)(a))',
-  consent_withdrawn: 'consent withdrawn (GDPR Art. 17(1)(b))',
-  objection: 'objection (GDPR Art. 17(1)(c))',
-  unlawful_processing: 'unlawful processing (GDPR Art. 17(1)(d))',
-  legal_obligation: 'legal obligation to erase (GDPR Art. 17(1)(e))',
-  child: 'data of a child (GDPR Art. 17(1)(f))',
-  other: 'other ground',
 }

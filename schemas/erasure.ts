@@ -12,6 +12,17 @@ export const ErasureGround = z.enum([
 ])
 export type ErasureGround = z.infer<typeof ErasureGround>
 
+/** In words, for screens, reports and verifiers. */
+export const groundText: Readonly<Record<ErasureGround, string>> = {
+  no_longer_necessary: 'no longer necessary (GDPR Art. 17(1)(a))',
+  consent_withdrawn: 'consent withdrawn (GDPR Art. 17(1)(b))',
+  objection: 'objection (GDPR Art. 17(1)(c))',
+  unlawful_processing: 'unlawful processing (GDPR Art. 17(1)(d))',
+  legal_obligation: 'legal obligation to erase (GDPR Art. 17(1)(e))',
+  child: 'data of a child (GDPR Art. 17(1)(f))',
+  other: 'other ground',
+}
+
 /** Why a request is refused: GDPR Article 17(3)(a) to (e). */
 export const ErasureException = z.enum([
   'freedom_of_expression',
@@ -21,6 +32,15 @@ export const ErasureException = z.enum([
   'legal_claims',
 ])
 export type ErasureException = z.infer<typeof ErasureException>
+
+/** In words. */
+export const exceptionText: Readonly<Record<ErasureException, string>> = {
+  freedom_of_expression: 'freedom of expression and information (GDPR Art. 17(3)(a))',
+  legal_duty_to_keep: 'legal duty to keep (GDPR Art. 17(3)(b))',
+  public_health: 'public health (GDPR Art. 17(3)(c))',
+  archiving_or_research: 'archiving or research (GDPR Art. 17(3)(d))',
+  legal_claims: 'legal claims (GDPR Art. 17(3)(e))',
+}
 
 /** Whose data: a user of an issuer, else an e-mail address, else a source; see `subjectOf` in ledger/subject.ts. */
 export const Subject = z.discriminatedUnion('kind', [

@@ -3,6 +3,7 @@ import type {
   FindingRow,
   FindingsReply,
   FindingsRequest,
+  ListedFinding,
 } from '../../schemas/api/findings.ts'
 import { SealtrailError } from '../../schemas/errors.ts'
 import { Explanation, Severity } from '../../schemas/finding.ts'
@@ -55,7 +56,7 @@ export async function listFindings(
       { signal: scope.signal },
     ),
   ])
-  return { rows: rows.map(readFinding), total: Number(totals[0]?.n ?? 0) }
+  return { rows: rows.map(readListed), total: Number(totals[0]?.n ?? 0) }
 }
 
 /** One finding with explanation and evidence. @throws SealtrailError `NOT_FOUND` */
@@ -71,7 +72,7 @@ export async function findFinding(
     { signal: scope.signal },
   )
   if (row === undefined) throw new SealtrailError('NOT_FOUND', `there is no finding ${findingId}`)
-  if (String(row['explanation']) === '') {
+  if (isErased(row)) {
     throw new SealtrailError('KEY_DESTROYED', 'the text of this finding was erased', {
       hint: 'That it was found, when, by which detector and with which evidence stays: see its event.',
     })
@@ -91,8 +92,23 @@ function refuseWithoutText(scope: QueryScope): void {
   }
 }
 
+/** Its columns are emptied when its payload is overwritten, or closed with the key it was sealed under. */
+function isErased(row: StoredFinding): boolean {
+  return String(row['explanation']) === ''
+}
+
+function readListed(row: StoredFinding): ListedFinding {
+  if (isErased(row)) return { ...clearPart(row), sentence: null, entity: null, subject: null }
+  return readFinding(row)
+}
+
 function readFinding(row: StoredFinding): FindingRow {
-  const explanation = Explanation.parse(JSON.parse(String(row['explanation'])))
+  const { entity, subject } = Explanation.parse(JSON.parse(String(row['explanation'])))
+  return { ...clearPart(row), sentence: String(row['sentence']), entity, subject }
+}
+
+/** What stays of a finding whatever is erased. */
+function clearPart(row: StoredFinding) {
   return {
     findingId: String(row['finding_id']),
     eventId: String(row['event_id']),
@@ -102,8 +118,5 @@ function readFinding(row: StoredFinding): FindingRow {
     p: Number(row['p']),
     occurredAt: `${String(row['out_occurred_at']).replace(' ', 'T')}Z`,
     recordedAt: `${String(row['out_recorded_at']).replace(' ', 'T')}Z`,
-    sentence: String(row['sentence']),
-    entity: explanation.entity,
-    subject: explanation.subject,
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ErasureGround, erasureActions } from '../erasure.ts'
 import { sealedGroups } from '../event/fields.ts'
 import { EventRow } from './search.ts'
 
@@ -44,6 +45,18 @@ export const EventDetail = z.strictObject({
       /** Event that brought this definition. */
       firstSeenEventId: z.string(),
       firstSeenAt: z.string(),
+    })
+    .nullable(),
+  /** What closed the groups that are withheld as erased; null where nothing is, or where no erasure on the record says so. */
+  erasure: z
+    .strictObject({
+      action: z.enum(erasureActions),
+      at: z.string(),
+      /** null for whoever may not read texts of the log. */
+      ground: ErasureGround.nullable(),
+      reference: z.string().nullable(),
+      /** Leaf of the same log that records it; null until the erasure is complete. */
+      leafIndex: z.int().nonnegative().nullable(),
     })
     .nullable(),
   /** Neighbours in the log of the same call, when it has several observations. */

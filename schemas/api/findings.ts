@@ -18,6 +18,15 @@ export const FindingRow = z.strictObject({
 })
 export type FindingRow = z.infer<typeof FindingRow>
 
+/** A finding in the list: that it was found stays when its text is erased; what it said, and about whom, is null then. */
+export const ListedFinding = z.strictObject({
+  ...FindingRow.shape,
+  sentence: FindingRow.shape.sentence.nullable(),
+  entity: FindingRow.shape.entity.nullable(),
+  subject: FindingRow.shape.subject.nullable(),
+})
+export type ListedFinding = z.infer<typeof ListedFinding>
+
 /** `GET /api/v1/findings`. Newest first. */
 export const FindingsRequest = z.strictObject({
   from: z.string(),
@@ -28,12 +37,12 @@ export const FindingsRequest = z.strictObject({
 })
 export type FindingsRequest = z.infer<typeof FindingsRequest>
 export const FindingsReply = z.strictObject({
-  rows: z.array(FindingRow),
+  rows: z.array(ListedFinding),
   total: z.int().nonnegative(),
 })
 export type FindingsReply = z.infer<typeof FindingsReply>
 
-/** `GET /api/v1/findings/:findingId`. */
+/** `GET /api/v1/findings/:findingId`. 410 `KEY_DESTROYED` when its text was erased. */
 export const FindingDetail = z.strictObject({
   finding: FindingRow,
   explanation: Explanation,

@@ -639,6 +639,10 @@ describe.runIf(realUrl === undefined)('over the fixture ledger', () => {
     visit(async (page) => {
       await signIn(page, `/explore?ev=${named().erased}`)
       await proofState(page, 'partial').waitFor()
+      const notice = drawer(page).getByRole('region', { name: 'Erasure' })
+      expect(await notice.textContent()).toMatch(
+        /^Shredded on \d{4}-.*consent withdrawn.*reference DSR-2026-17.*Recorded as leaf [\d,]+/,
+      )
       await page.goto(`${url}/explore?ev=${named().pending}`)
       await proofState(page, 'pending').waitFor()
     }))

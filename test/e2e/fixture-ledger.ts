@@ -206,6 +206,15 @@ export class FixtureLedger {
               firstSeenAt: this.events[0]?.event['time.occurred'] ?? '',
             }
           : null,
+      erasure: each.erased
+        ? {
+            action: 'shred',
+            at: each.event['time.recorded'],
+            ground: 'consent_withdrawn',
+            reference: 'DSR-2026-17',
+            leafIndex: this.publishedSize - 1,
+          }
+        : null,
       observations: [{ leafIndex: each.leafIndex, eventId: each.event['event.id'] }],
     }
   }

@@ -16,8 +16,11 @@ import { columnarDisk } from '../../ledger/keyring/master-key.ts'
 import { openPayload } from '../../ledger/payloads/sealed-payload.ts'
 import { sha256 } from '../../ledger/sha256.ts'
 import { ErasuresReply } from '../../schemas/api/erasures.ts'
+import { EventDetail, type Evidence } from '../../schemas/api/event-detail.ts'
+import { FindingsReply } from '../../schemas/api/findings.ts'
 import { fromBase64, fromHex, hex } from '../../schemas/bytes.ts'
 import type { ObservedEvent } from '../../schemas/event/event.ts'
+import type { Explanation } from '../../schemas/finding.ts'
 import { commitment } from '../../schemas/leaf/leaf.ts'
 import { parseLeaf } from '../../schemas/leaf/open-leaf.ts'
 
@@ -263,7 +266,7 @@ describe('erasing a subject', () => {
     'table calls',
     'table observations',
   ]
-  let before: EvidenceOfLeaf
+  let before: Evidence
   let firstLeaf: number
 
   test('before it, every reader finds both persons, and the preview counts what is there', async () => {
@@ -324,7 +327,7 @@ describe('erasing a subject', () => {
   test('guesses of a short value against its commitment fail: the salt died', async () => {
     const [now, other] = [await evidenceOf(firstLeaf), await evidenceOf(firstLeaf + 40)]
     const committed = parseLeaf(fromBase64(now.leaf)).commitments.arguments ?? ''
-    const salts = (evidence: EvidenceOfLeaf) =>
+    const salts = (evidence: Evidence) =>
       evidence.openings.flatMap(({ group, salt }) =>
         group === 'arguments' ? [fromBase64(salt)] : [],
       )
@@ -362,7 +365,16 @@ describe('erasing a subject', () => {
     expect(statement.json()).toMatchObject({
       erased: { by: [{ action: 'erase', ground: 'consent_withdrawn', leaf: expect.any(Number) }] },
     })
-    const { withheld } = await evidenceOf(firstLeaf)
+    const {
+      evidence: { withheld },
+      erasure,
+    } = await detailOf(firstLeaf)
+    expect(erasure).toMatchObject({
+      action: 'erase',
+      ground: 'consent_withdrawn',
+      reference: 'DSR-17',
+      leafIndex: expect.any(Number),
+    })
     expect(withheld.map(({ reason }) => reason)).toEqual(Array(6).fill('erased'))
     const { erasures } = ErasuresReply.parse((await app.inject({ url: '/api/v1/erasures' })).json())
     expect(erasures).toMatchObject([
@@ -374,11 +386,29 @@ describe('erasing a subject', () => {
     const shredded = wordsOf('shredme')
     const kept = wordsOf('keepme')
     const index = await append([eventOf('bob', shredded, 0), eventOf('bob', kept, 1)])
+    const findingId = await appendFinding(index)
     const leaf = await core.api.reader.readOne('main', index)
     const eventId = leaf?.event['event.id']
     const order = { target: { kind: 'event', eventId }, ground: 'unlawful_processing' }
-    expect(await lastOf('/api/v1/erasures', order)).toMatchObject({ kind: 'result' })
+    const listed = async () => {
+      const range = 'from=2000-01-01T00:00:00Z&until=2100-01-01T00:00:00Z'
+      const reply = await app.inject({ url: `/api/v1/findings?${range}` })
+      const { rows } = FindingsReply.parse(reply.json())
+      return rows.find((row) => row.findingId === findingId)
+    }
+    expect(await listed()).toMatchObject({ sentence: 'shredme did what is unusual' })
+    const done = await lastOf('/api/v1/erasures', order)
+    expect(done).toMatchObject({ kind: 'result' })
     await settled()
+    // The event and the finding say which erasure it was; the list of findings still answers.
+    const said = { action: 'shred', ground: 'unlawful_processing', leafIndex: done?.['leafIndex'] }
+    expect((await detailOf(index)).erasure).toMatchObject(said)
+    expect((await detailOf(index + 1)).erasure).toBeNull()
+    const finding = await listed()
+    expect(finding).toMatchObject({ detector: 'test@1', sentence: null, entity: null })
+    expect((await detailOf(finding?.leafIndex ?? -1)).erasure).toMatchObject(said)
+    const gone = await app.inject({ url: `/api/v1/findings/${findingId}` })
+    expect(gone.json()).toMatchObject({ status: 410, code: 'KEY_DESTROYED' })
     const found = await readersThatFind(Object.values(shredded), Object.values(kept))
     expect(found).toEqual([[], everywhere])
     expect(await lastOf('/api/v1/erasures', order)).toMatchObject({
@@ -469,15 +499,44 @@ function valueHash(value: object): string {
     .digest('hex')
 }
 
-interface EvidenceOfLeaf {
-  readonly leaf: string
-  readonly openings: { readonly group: string; readonly salt: string }[]
-  readonly withheld: { readonly group: string; readonly reason: string }[]
+/** A finding as the detectors put it on the record, with one leaf as evidence. @returns its id */
+async function appendFinding(evidence: number): Promise<string> {
+  const id = hex(sha256(Buffer.from(`test@1 ${evidence}`)))
+  const explanation: Explanation = {
+    entity: { kind: 'user', value: 'shredme' },
+    subject: 'tools',
+    observed: 'one',
+    expected: 'none',
+    window: { from: '2026-11-01T00:00:00Z', until: '2026-11-24T00:00:00Z', samples: 40 },
+    threshold: 0.01,
+    baseline: { kind: 'share', values: [], otherCount: 0, observed: 'one', peerCount: 0 },
+    contributions: [],
+    counterfactual: 'none',
+  }
+  await append([
+    {
+      'event.class': 'finding',
+      'record.disposition': 'mapped',
+      'source.id': 'sealtrail',
+      'time.occurred': '2026-11-24T12:00:00.000000000Z',
+      'time.observed': '2026-11-24T12:00:00.000000000Z',
+      'finding.id': id,
+      'finding.detector': 'test@1',
+      'finding.severity': 'low',
+      'finding.p': 0.01,
+      'finding.evidence': [String(evidence)],
+      'finding.sentence': 'shredme did what is unusual',
+      'finding.explanation': JSON.parse(JSON.stringify(explanation)),
+    },
+  ])
+  return id
 }
 
-async function evidenceOf(leafIndex: number): Promise<EvidenceOfLeaf> {
+async function detailOf(leafIndex: number): Promise<EventDetail> {
   const leaf = await core.api.reader.readOne('main', leafIndex)
   const reply = await app.inject({ url: `/api/v1/events/${leaf?.event['event.id']}` })
   expect(reply.statusCode).toBe(200)
-  return reply.json<{ evidence: EvidenceOfLeaf }>().evidence
+  return EventDetail.parse(reply.json())
 }
+
+const evidenceOf = async (leafIndex: number) => (await detailOf(leafIndex)).evidence

@@ -9,6 +9,7 @@ import { useVerifiedEvent } from '../verify/use-verified-event.ts'
 import type { CompareMore, Verification } from '../verify/verify-evidence.ts'
 import { CapturedValue } from './captured-value.tsx'
 import { CopyButton } from './copy-button.tsx'
+import { ErasureNotice } from './erasure-notice.tsx'
 import { EventOverview } from './event-overview.tsx'
 import { FailureNotice } from './failure-notice.tsx'
 import { HostileText } from './hostile-text.tsx'
@@ -99,6 +100,7 @@ export function EventDrawer(props: {
       {verification?.state === 'failed' && tab !== 'proof' && (
         <FailureNotice verification={verification} onProof={() => onTab('proof')} />
       )}
+      {loaded !== undefined && <ErasureNotice detail={loaded.detail} />}
       <div
         role="tablist"
         aria-label="Parts of the event"

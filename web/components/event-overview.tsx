@@ -61,7 +61,10 @@ export function EventOverview(props: {
   const occurred = event['time.occurred']
   return (
     <div className="space-y-5">
-      <Sentence event={event} />
+      <Sentence
+        event={event}
+        isErased={detail.evidence.withheld.some(({ reason }) => reason === 'erased')}
+      />
       {detail.row.findings.length > 0 && (
         <div className="rounded-md border border-warn bg-warn-soft px-3 py-2">
           <p className="font-medium">
@@ -107,13 +110,16 @@ export function EventOverview(props: {
   )
 }
 
-function Sentence({ event }: { event: EventFields }) {
+function Sentence({ event, isErased }: { event: EventFields; isErased: boolean }) {
   if (event['finding.sentence'] !== undefined) {
     return (
       <p className="text-[15px] leading-relaxed">
         <HostileText text={event['finding.sentence']} />
       </p>
     )
+  }
+  if (event['event.class'] === 'finding' && isErased) {
+    return <p className="text-[15px] text-muted">The text of this finding was erased.</p>
   }
   const who = event['user.name'] ?? event['user.email'] ?? event['user.id'] ?? event['admin.actor']
   const agent = event['gen_ai.agent.name'] ?? event['mcp.client.name']

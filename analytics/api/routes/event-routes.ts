@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { EventDetail, TlogProof } from '../../../schemas/api/event-detail.ts'
 import { findEvent } from '../../queries/find-event.ts'
 import { definitionInForce } from '../definition-in-force.ts'
+import { erasureOfEvent } from '../erasure-of-event.ts'
 import { evidenceOf, tlogProofOf } from '../evidence.ts'
 import { anyRole, permittedGroups } from '../principal.ts'
 import { abortOnClose } from '../request-abort.ts'
@@ -28,10 +29,14 @@ export function eventRoutes(app: TypedApp, context: RouteContext): void {
         evidenceOf(context, row.logId, row.leafIndex, scope.groups),
         definitionInForce(context, row, scope),
       ])
+      const isErased = evidence.withheld.some(({ reason }) => reason === 'erased')
       return {
         row,
         evidence,
         definition,
+        erasure: isErased
+          ? await erasureOfEvent(context, row.logId, row.leafIndex, scope.groups)
+          : null,
         observations: [{ leafIndex: row.leafIndex, eventId: row.eventId }],
       }
     },

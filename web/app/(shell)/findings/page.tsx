@@ -133,15 +133,26 @@ function Findings() {
                 >
                   <SeverityChip severity={finding.severity} />
                   <span className="min-w-0 max-md:col-span-2 max-md:row-start-2">
-                    <span className="block font-medium leading-snug [overflow-wrap:anywhere]">
-                      <HostileText text={finding.sentence} limit={400} />
-                    </span>
+                    {finding.sentence === null ? (
+                      <span className="block leading-snug text-muted">
+                        The text of this finding was erased
+                      </span>
+                    ) : (
+                      <span className="block font-medium leading-snug [overflow-wrap:anywhere]">
+                        <HostileText text={finding.sentence} limit={400} />
+                      </span>
+                    )}
                     <span className="mt-1 block truncate text-xs text-muted">
-                      {finding.detector} · {finding.entity.kind}{' '}
-                      <span className="text-text">
-                        <HostileText text={finding.entity.value} limit={120} />
-                      </span>{' '}
-                      · {formatProbability(finding.p)}
+                      {finding.detector}
+                      {finding.entity !== null && (
+                        <>
+                          {` · ${finding.entity.kind} `}
+                          <span className="text-text">
+                            <HostileText text={finding.entity.value} limit={120} />
+                          </span>
+                        </>
+                      )}
+                      {` · ${formatProbability(finding.p)}`}
                     </span>
                   </span>
                   <span className="whitespace-nowrap text-right font-mono text-xs tabular-nums text-muted">

@@ -10,7 +10,7 @@ import { FindingDetail, type FindingRow } from '../../../../../schemas/api/findi
 import type { EventRow } from '../../../../../schemas/api/search.ts'
 import type { EventFields } from '../../../../../schemas/event/event.ts'
 import { queryAliases } from '../../../../../schemas/query/query.ts'
-import { request } from '../../../../api/request.ts'
+import { ApiError, request } from '../../../../api/request.ts'
 import { drawerTabs, EventDrawer } from '../../../../components/event-drawer.tsx'
 import { FailureNotice } from '../../../../components/failure-notice.tsx'
 import { FindingExplanation } from '../../../../components/finding-explanation.tsx'
@@ -18,7 +18,7 @@ import { HostileText } from '../../../../components/hostile-text.tsx'
 import { OutcomeLabel } from '../../../../components/outcome-label.tsx'
 import { ProofBadge } from '../../../../components/proof-panel.tsx'
 import { SeverityChip } from '../../../../components/severity-chip.tsx'
-import { Failure, Loading } from '../../../../components/states.tsx'
+import { Empty, Failure, Loading } from '../../../../components/states.tsx'
 import { formatInstant } from '../../../../format/instant.ts'
 import { termOf } from '../../../../state/query-terms.ts'
 import { aroundInstant, formatTimeRange } from '../../../../state/time-range.ts'
@@ -79,7 +79,24 @@ function Finding() {
             <ArrowLeft className="size-4" aria-hidden /> All findings
           </Link>
           {query.isPending && <Loading />}
-          {query.error !== null && <Failure error={query.error} onRetry={() => query.refetch()} />}
+          {isErased(query.error) ? (
+            <div className="panel">
+              <Empty title="The text of this finding was erased">
+                <p>
+                  That it was found, when, by which detector and with which evidence stays in its
+                  leaf, which says by which erasure its text went.
+                </p>
+                <Link
+                  className="button mt-3"
+                  href={exploreLink({ view: 'events', q: termOf('finding.id', id), t: '90d' })}
+                >
+                  The leaf of this finding
+                </Link>
+              </Empty>
+            </div>
+          ) : (
+            query.error !== null && <Failure error={query.error} onRetry={() => query.refetch()} />
+          )}
           {detail !== undefined && (
             <Report
               detail={detail}
@@ -107,6 +124,10 @@ function Finding() {
       )}
     </div>
   )
+}
+
+function isErased(error: Error | null): boolean {
+  return error instanceof ApiError && error.problem.code === 'KEY_DESTROYED'
 }
 
 type Open = (eventId: string, tab: 'overview' | 'proof') => void
