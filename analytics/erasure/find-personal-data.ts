@@ -8,6 +8,7 @@ import { ownSubject } from '../../ledger/subject.ts'
 import type { RecordedEvent } from '../../schemas/event/event.ts'
 import type { JsonValue } from '../../schemas/leaf/canonical-json.ts'
 import { argumentValues, classifyValue } from '../detectors/argument-values.ts'
+import { Mentions } from './mentions.ts'
 
 export interface SearchedLedger {
   readonly storage: LedgerStorage
@@ -60,7 +61,6 @@ export async function findPersonalData(
   const own: number[] = []
   const months = new Map<string, number>()
   const identifiers = new Set<string>()
-  const given = new Set<string>()
   for await (const { index, leaf, payload } of sealedLeaves(ledger, logId, 0, until, signal)) {
     if (index % 10_000 === 0) onProgress('looking for what is stored', index, until)
     const rootKeyId = rootKeyIdOf(payload)
@@ -71,12 +71,11 @@ export async function findPersonalData(
     const month = event['time.recorded'].slice(0, 7)
     months.set(month, (months.get(month) ?? 0) + 1)
     if (sought.mentions) collectIdentifiers(event, identifiers)
-    for (const value of valuesOf(event)) given.add(value)
   }
   const hit = new Set(hits)
   const derived = new Map<number, string>()
-  const quoted = new Map<number, { event: RecordedEvent; values: string[] }>()
-  const mentions = mentionOf(identifiers)
+  const quoting = new Map<number, { class: string; values: string[] }>()
+  const mentions = new Mentions(identifiers)
   for (const [at, index] of own.entries()) {
     if (at % turnEvery === 0) {
       onProgress('looking for what was written about it', at, own.length)
@@ -87,19 +86,20 @@ export async function findPersonalData(
     if (event === undefined) continue
     const about =
       event['finding.evidence']?.some((leaf) => hit.has(Number(leaf))) === true ||
-      textsOf(event).some((text) => mentions?.test(text) === true)
+      textsOf(event).some((text) => mentions.in(text))
     if (about) {
       derived.set(index, event['event.class'])
       continue
     }
-    const values = quotedBy(event).filter((value) => given.has(value))
-    if (values.length > 0) quoted.set(index, { event, values })
+    const values = quotedBy(event)
+    if (values.length > 0) quoting.set(index, { class: event['event.class'], values })
   }
-  if (quoted.size > 0) {
-    const onlyHis = new Set([...quoted.values()].flatMap(({ values }) => values))
-    await forgetValuesOfOthers(ledger, logId, until, { hit, onlyHis, ownKeyId, onProgress, signal })
-    for (const [index, { event, values }] of quoted) {
-      if (values.some((value) => onlyHis.has(value))) derived.set(index, event['event.class'])
+  const quoted = new Set([...quoting.values()].flatMap(({ values }) => values))
+  if (quoted.size > 0 && hits.length > 0) {
+    const search = { hit, quoted, ownKeyId, onProgress, signal }
+    const onlyHis = await givenByNobodyElse(ledger, logId, until, search)
+    for (const [index, finding] of quoting) {
+      if (finding.values.some((value) => onlyHis.has(value))) derived.set(index, finding.class)
     }
   }
   return { hits, months, derived, until }
@@ -173,13 +173,6 @@ function collectIdentifiers(event: RecordedEvent, identifiers: Set<string>): voi
   }
 }
 
-/** Matches any of the identifiers as a word of its own. */
-function mentionOf(identifiers: ReadonlySet<string>): RegExp | undefined {
-  if (identifiers.size === 0) return undefined
-  const words = [...identifiers].map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-  return new RegExp(`(?<![\\p{L}\\p{N}])(?:${words.join('|')})(?![\\p{L}\\p{N}])`, 'iu')
-}
-
 /** Sealed texts of a leaf of Sealtrail's own. */
 function textsOf(event: RecordedEvent): string[] {
   const texts: string[] = []
@@ -214,24 +207,31 @@ function quotedBy(event: RecordedEvent): string[] {
   return texts.flatMap((text) => [text, ...text.split(', ')]).map((text) => text.slice(0, 200))
 }
 
-async function forgetValuesOfOthers(
+/**
+ * Of some quoted values those that the subject gave and nobody else. Bounded by what is quoted, however much the subject
+ * sent.
+ */
+async function givenByNobodyElse(
   ledger: SearchedLedger,
   logId: string,
   until: number,
   search: {
     readonly hit: ReadonlySet<number>
-    readonly onlyHis: Set<string>
+    readonly quoted: ReadonlySet<string>
     readonly ownKeyId: string
     readonly onProgress: SearchProgress
     readonly signal: AbortSignal | undefined
   },
-): Promise<void> {
-  const { hit, onlyHis, ownKeyId, onProgress, signal } = search
+): Promise<ReadonlySet<string>> {
+  const { hit, quoted, ownKeyId, onProgress, signal } = search
+  const his = new Set<string>()
+  const others = new Set<string>()
   for await (const { index, leaf, payload } of sealedLeaves(ledger, logId, 0, until, signal)) {
-    if (index % 10_000 === 0) onProgress('looking for who else gave what is quoted', index, until)
-    if (hit.has(index) || rootKeyIdOf(payload) === ownKeyId) continue
+    if (index % 10_000 === 0) onProgress('looking for who gave what is quoted', index, until)
+    if (rootKeyIdOf(payload) === ownKeyId) continue
     const { event } = open(ledger, logId, index, leaf, payload)
-    for (const value of valuesOf(event)) onlyHis.delete(value)
-    if (onlyHis.size === 0) return
+    const givers = hit.has(index) ? his : others
+    for (const value of valuesOf(event)) if (quoted.has(value)) givers.add(value)
   }
+  return new Set([...his].filter((value) => !others.has(value)))
 }
