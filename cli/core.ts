@@ -374,8 +374,8 @@ export async function openCore({ configuration, logger, onProgress }: CoreOption
     async stop() {
       await stopAll(consumer, bus)
       await eraser.stop()
-      await sequencer.stop()
-      await anchors.stop()
+      // The last checkpoints are compared with the trees before they are put outside.
+      await sequencer.stop(() => anchors.stop())
       await rebuilder.stop()
       // First: a fold that waits for room in the feed would wait for ever. What is missing follows at the next start.
       await callFeed.close()

@@ -335,16 +335,21 @@ export class Sequencer implements LedgerAppender {
     this.markFailed(error)
   }
 
-  /** Finishes what is queued and signs it. */
-  async stop(): Promise<void> {
+  /**
+   * Finishes what is queued, signs it, and closes the trees.
+   *
+   * @param whileReadable what needs the last checkpoints and the trees, such as putting them outside
+   */
+  async stop(whileReadable: () => Promise<void> = async () => undefined): Promise<void> {
     clearInterval(this.timer)
     clearInterval(this.ticker)
     for (const log of this.open.values()) await log.running
     if (this.broken === undefined) await this.publishCheckpoints()
     this.broken ??= new SealtrailError('LEDGER_UNAVAILABLE', 'the sequencer is stopped')
     // What came while the last checkpoints were signed is finished or refused: nobody waits for ever.
+    for (const log of this.open.values()) await log.running
+    await whileReadable()
     for (const log of this.open.values()) {
-      await log.running
       await this.save(log)
       await log.savedTree?.close()
     }
