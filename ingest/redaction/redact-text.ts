@@ -29,7 +29,7 @@ function rulesFor(text: string, pass: RedactionPass): readonly SecretRule[] {
   const personal =
     pass.personalData.length === 0 ||
     text.includes('\\u') ||
-    pass.names.personal?.test(text) === true
+    (text.includes('"') && pass.names.personal?.test(text) === true)
       ? pass.personalData
       : pass.personalData.filter((rule) => rule.when.test(text))
   if (!mayHoldSecret(text)) return personal
