@@ -26,13 +26,20 @@ const columns = [
 ]
 
 /** Every source in a line; its name leads to its page, its counts to the records that were counted. */
-export function SourceTable({ sources }: { sources: readonly SourceRow[] }) {
+export function SourceTable({
+  sources,
+  mayChange,
+}: {
+  sources: readonly SourceRow[]
+  mayChange: boolean
+}) {
+  const shown = columns.filter(({ title }) => mayChange || title !== 'Actions')
   return (
     <section className="panel relative overflow-x-auto" aria-label="Sources">
       <table className="w-full text-sm">
         <thead>
           <tr className="border-b border-line bg-raised text-left">
-            {columns.map(({ title, numeric }) => (
+            {shown.map(({ title, numeric }) => (
               <th key={title} className={`label px-2.5 py-2 ${numeric ? 'text-right' : ''}`}>
                 {title === 'Actions' ? <span className="sr-only">{title}</span> : title}
               </th>
@@ -41,7 +48,7 @@ export function SourceTable({ sources }: { sources: readonly SourceRow[] }) {
         </thead>
         <tbody className="divide-y divide-line">
           {sources.map((source) => (
-            <SourceLine key={source.id} source={source} />
+            <SourceLine key={source.id} source={source} mayChange={mayChange} />
           ))}
         </tbody>
       </table>
@@ -49,7 +56,7 @@ export function SourceTable({ sources }: { sources: readonly SourceRow[] }) {
   )
 }
 
-function SourceLine({ source }: { source: SourceRow }) {
+function SourceLine({ source, mayChange }: { source: SourceRow; mayChange: boolean }) {
   const use = quotaUse(source)
   const { usualEventsPerMinute: usual, lagMs } = source
   return (
@@ -88,9 +95,11 @@ function SourceLine({ source }: { source: SourceRow }) {
       >
         {use === undefined ? '' : `${Math.round(use * 100)} %`}
       </td>
-      <td className="px-2.5 py-2 text-right">
-        <Revoke source={source} />
-      </td>
+      {mayChange && (
+        <td className="px-2.5 py-2 text-right">
+          <Revoke source={source} />
+        </td>
+      )}
     </tr>
   )
 }

@@ -3,6 +3,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import Link from 'next/link'
 import { type FormEvent, useState } from 'react'
+import { Me } from '../../../../schemas/api/session.ts'
 import { CreateSourceKeyReply, SourcesReply } from '../../../../schemas/api/sources.ts'
 import { request } from '../../../api/request.ts'
 import { CommandLine } from '../../../components/command-line.tsx'
@@ -10,6 +11,11 @@ import { SourceTable } from '../../../components/source-table.tsx'
 import { Empty, Failure, Loading } from '../../../components/states.tsx'
 
 export default function SourcesPage() {
+  const me = useQuery({
+    queryKey: ['me'],
+    queryFn: ({ signal }) => request(Me, '/api/v1/me', { signal }),
+  })
+  const mayChange = me.data?.user.role === 'admin'
   const query = useQuery({
     queryKey: ['sources'],
     queryFn: ({ signal }) => request(SourcesReply, '/api/v1/sources', { signal }),
@@ -33,7 +39,7 @@ export default function SourcesPage() {
             </Link>
           </p>
         </div>
-        <NewSource onCreated={setCreated} />
+        {mayChange && <NewSource onCreated={setCreated} />}
       </header>
       {created !== undefined && (
         <ShownOnce created={created} onDone={() => setCreated(undefined)} />
@@ -43,12 +49,12 @@ export default function SourcesPage() {
       {query.data?.sources.length === 0 && (
         <div className="panel">
           <Empty title="No source yet">
-            <p>Make one above. Its key is shown once.</p>
+            <p>{mayChange ? 'Make one above. Its key is shown once.' : 'An admin can make one.'}</p>
           </Empty>
         </div>
       )}
       {query.data !== undefined && query.data.sources.length > 0 && (
-        <SourceTable sources={query.data.sources} />
+        <SourceTable sources={query.data.sources} mayChange={mayChange} />
       )}
     </div>
   )
