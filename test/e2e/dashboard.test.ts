@@ -709,6 +709,35 @@ describe.runIf(realUrl === undefined)('over the fixture ledger', () => {
       await proofState(page, 'verified').waitFor()
     }))
 
+  it('says of a finding whose text was erased that it was, in the list and on its page, and leads to its leaf', () =>
+    visit(
+      async (page) => {
+        const finding = api?.ledger.events.find((each) => each.event['finding.id'] !== undefined)
+        const id = finding?.event['finding.id'] ?? ''
+        const restore = api?.eraseFinding(id)
+        try {
+          await signIn(page, '/findings')
+          const erased = page.getByRole('link', { name: /The text of this finding was erased/ })
+          await erased.waitFor()
+          expect(await page.locator('main ul > li').count()).toBeGreaterThan(1)
+          expect(await seriousFaults(page)).toEqual([])
+          await erased.click()
+          await page.waitForURL((at) => at.pathname === `/findings/${id}`)
+          await page.getByText('The text of this finding was erased').waitFor()
+          expect(await seriousFaults(page)).toEqual([])
+          await page.getByRole('link', { name: 'The leaf of this finding' }).click()
+          await page.waitForURL((at) => at.pathname === '/explore')
+          await page
+            .getByRole('row', { name: /first-scope@1|new-argument-value@1|call-rate@1/ })
+            .waitFor()
+        } finally {
+          restore?.()
+        }
+      },
+      {},
+      /status of 410/,
+    ))
+
   it('has no serious accessibility fault with a drawer, a finding and a chart open', () =>
     visit(async (page) => {
       await signIn(page)

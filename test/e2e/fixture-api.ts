@@ -245,6 +245,8 @@ export async function startFixtureApi(options: {
       subject: explanation.subject,
     }
   }
+  /** Findings whose text was erased, by id. */
+  const erasedFindings = new Set<string>()
   const findings = events.filter((each) => each.event['event.class'] === 'finding')
   app.get('/api/v1/findings', async (request) => {
     const wanted = FindingsRequest.parse(request.query)
@@ -254,11 +256,19 @@ export async function startFixtureApi(options: {
       .filter((row) => wanted.severity === undefined || row.severity === wanted.severity)
       .filter((row) => wanted.detector === undefined || row.detector === wanted.detector)
       .sort((a, b) => (a.occurredAt < b.occurredAt ? 1 : -1))
-    return { rows, total: rows.length }
+    const listed = rows.map((row) =>
+      erasedFindings.has(row.findingId)
+        ? { ...row, sentence: null, entity: null, subject: null }
+        : row,
+    )
+    return { rows: listed, total: rows.length }
   })
   app.get<{ Params: { findingId: string } }>('/api/v1/findings/:findingId', async (request) => {
     const each = findings.find((one) => one.event['finding.id'] === request.params.findingId)
     if (each === undefined) throw new SealtrailError('NOT_FOUND', 'there is no such finding')
+    if (erasedFindings.has(request.params.findingId)) {
+      throw new SealtrailError('KEY_DESTROYED', 'the text of this finding was erased')
+    }
     return {
       finding: findingRow(each),
       explanation: each.event['finding.explanation'],
@@ -392,6 +402,11 @@ export async function startFixtureApi(options: {
     /** As after a first start: the one-time link waits. */
     requireSetup: () => {
       needsSetup = true
+    },
+    /** The text of a finding is gone, until the returned function is called. */
+    eraseFinding: (findingId: string) => {
+      erasedFindings.add(findingId)
+      return () => erasedFindings.delete(findingId)
     },
     close: () => app.close(),
   }
@@ -551,6 +566,8 @@ function statusOf(error: SealtrailError): number {
       return 403
     case 'NOT_FOUND':
       return 404
+    case 'KEY_DESTROYED':
+      return 410
     default:
       return 400
   }

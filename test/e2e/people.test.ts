@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { totpCode, totpStepAt } from '../../ledger/control/totp.ts'
+import { SearchReply } from '../../schemas/api/search.ts'
 import { clientId, clientSecret, TestProvider } from '../fixtures/openid-provider.ts'
 import { RunningSealtrail } from '../fixtures/running-sealtrail.ts'
 import { aUser, testPassword } from '../fixtures/signed-in.ts'
@@ -248,6 +249,132 @@ it('a viewer who opens the page of users is told who may', async () => {
   await page.getByText('this needs the role auditor or admin').first().waitFor()
   expect(await page.getByRole('link', { name: 'Users' }).count()).toBe(0)
   await shoot(page, 'users-refused')
+})
+
+/** Sends calls of one person as a gateway does. */
+async function sendCalls(key: string, count: number, who: object): Promise<void> {
+  const lines = Array.from({ length: count }, (_, i) => ({
+    'event.class': 'tool_call',
+    'mcp.server.name': 'files',
+    'gen_ai.tool.name': 'read_file',
+    'gen_ai.tool.call.arguments': { path: `/home/ann/${i}` },
+    ...who,
+  }))
+  for (const line of lines) {
+    const reply = await fetch(`${sealtrail.url}/v1/events`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(line),
+    })
+    expect(reply.ok).toBe(true)
+  }
+}
+
+it('an admin erases a person: what would go is shown, the number of events is typed, and the event says by which leaf it went', async () => {
+  const other = await aUser(sealtrail, 'petra', 'admin')
+  const key = await sealtrail.key('gateway')
+  await sendCalls(key, 3, { 'user.id': 'ann-4711', 'user.issuer': 'https://id.example' })
+  await sendCalls(key, 1, { 'user.id': 'bob-1', 'user.issuer': 'https://id.example' })
+  const { page, complaints } = await openPage('/login?next=/erasures')
+  await signIn(page, 'root')
+  await page.getByText('Nothing was erased or refused').waitFor()
+  await shoot(page, 'erasures-empty')
+  const show = page.getByRole('button', { name: 'Show what would go' })
+  await show.click()
+  await page.getByText('Fill in a user id, an e-mail address or a source id').waitFor()
+  await page.getByLabel('User id', { exact: true }).fill('nobody')
+  await page.keyboard.press('Enter')
+  await page.getByText(/nothing is stored of this subject, or it was erased before/i).waitFor()
+  await shoot(page, 'erasures-nobody')
+  await page.getByLabel('User id', { exact: true }).fill('ann-4711')
+  await page.getByLabel('Issuer of the user id').fill('https://id.example')
+  await show.click()
+  await page.getByText('the sealed content of 3 events of log main').waitFor()
+  const erase = page.getByRole('button', { name: 'Erase for good' })
+  await page.getByLabel('Type 3 to confirm').fill('2')
+  expect(await erase.isDisabled()).toBe(true)
+  await page.getByLabel('Ground').selectOption('consent_withdrawn')
+  await page.getByLabel('Reference, optional').fill('DSR-2026-17')
+  await page.getByLabel('Approved by, optional').selectOption('petra')
+  await page.getByLabel('Type 3 to confirm').fill('3')
+  expect(await seriousFaults(page)).toEqual([])
+  await shoot(page, 'erasures-preview')
+  // Another name is another preview: what was typed confirms nothing of it.
+  await page.getByLabel('E-mail address').fill('a')
+  expect(await erase.count()).toBe(0)
+  await page.getByLabel('E-mail address').fill('')
+  await show.click()
+  await page.getByLabel('Ground').selectOption('consent_withdrawn')
+  await page.getByLabel('Reference, optional').fill('DSR-2026-17')
+  await page.getByLabel('Approved by, optional').selectOption('petra')
+  await page.getByLabel('Type 3 to confirm').fill('3')
+  await page.keyboard.press('Enter')
+  await page.getByText(/^Erased, and on the record as leaf \d+\.$/).waitFor({ timeout: 60_000 })
+  const list = page.getByRole('table', { name: 'What was erased and refused' })
+  await list.getByText('complete').waitFor()
+  expect(await list.textContent()).toMatch(
+    /Erasedconsent withdrawn.*DSR-2026-17rootapproved by petra3\d*complete/,
+  )
+  const refusal = page.getByRole('region', { name: 'Refuse a request' })
+  await refusal.getByLabel('Exception').selectOption('legal_claims')
+  await refusal.getByLabel('Reference').fill('DSR-2026-18')
+  await refusal.getByRole('button').click()
+  await list.getByText('nothing went').waitFor()
+  expect(await seriousFaults(page)).toEqual([])
+  await shoot(page, 'erasures')
+
+  const range = 'from=2000-01-01T00:00:00Z&until=2100-01-01T00:00:00Z'
+  const reply = await other.get(`/api/v1/events?q=class:tool_call&${range}&limit=10`)
+  const { rows } = SearchReply.parse(await reply.json())
+  const erased = rows.find(({ event }) => event['user.id'] === undefined)
+  expect(rows.filter(({ event }) => event['user.id'] === undefined)).toHaveLength(3)
+  await page.goto(`${sealtrail.url}/explore?ev=${erased?.eventId}`)
+  const notice = page.getByRole('region', { name: 'Erasure' })
+  await notice.getByText(/Erased on \d{4}-/).waitFor()
+  expect(await notice.textContent()).toMatch(/consent withdrawn.*reference DSR-2026-17/)
+  expect(await seriousFaults(page)).toEqual([])
+  await shoot(page, 'event-erased')
+  await notice.getByRole('link', { name: /^Recorded as leaf/ }).click()
+  await page.getByRole('row', { name: /erase/ }).first().waitFor()
+  await shoot(page, 'event-erased-leaf')
+  expect(complaints).toEqual([])
+
+  const dark = await openPage('/login?next=/erasures', 'dark')
+  await signIn(dark.page, 'petra')
+  await dark.page.getByText('nothing went').waitFor()
+  await dark.page.getByLabel('User id', { exact: true }).fill('bob-1')
+  await dark.page.getByLabel('Issuer of the user id').fill('https://id.example')
+  await dark.page.getByRole('button', { name: 'Show what would go' }).click()
+  await dark.page.getByText('the sealed content of 1 event of log main').waitFor()
+  expect(await seriousFaults(dark.page)).toEqual([])
+  await shoot(dark.page, 'erasures-dark')
+}, 120_000)
+
+it('whoever may not erase sees no form, and whoever may not change sources no controls of them', async () => {
+  await aUser(sealtrail, 'vito', 'viewer')
+  await aUser(sealtrail, 'aude', 'auditor')
+  const viewer = await openPage('/login?next=/erasures')
+  await signIn(viewer.page, 'vito')
+  await viewer.page.getByText('this needs the role auditor or admin').first().waitFor()
+  expect(await viewer.page.getByRole('link', { name: 'Erasures' }).count()).toBe(0)
+  await shoot(viewer.page, 'erasures-refused')
+  const controls = /New source|Revoke|Rotate|Set quota|Use the built-in one/
+  for (const path of ['/sources', '/sources/keys']) {
+    await viewer.page.goto(sealtrail.url + path)
+    await viewer.page.getByText('gateway').first().waitFor()
+    expect(await viewer.page.getByRole('button', { name: controls }).count()).toBe(0)
+    expect(await seriousFaults(viewer.page)).toEqual([])
+    await shoot(viewer.page, `viewer${path.replaceAll('/', '-')}`)
+  }
+  const auditor = await openPage('/login?next=/erasures')
+  await signIn(auditor.page, 'aude')
+  await auditor.page.getByText('What was erased and refused').waitFor()
+  expect(await auditor.page.getByRole('button', { name: /Show what|Record the/ }).count()).toBe(0)
+  const admin = await openPage('/login?next=/sources/keys', 'dark')
+  await signIn(admin.page, 'root')
+  await admin.page.getByRole('button', { name: 'Rotate' }).first().click()
+  expect(await seriousFaults(admin.page)).toEqual([])
+  await shoot(admin.page, 'sources-keys-dark')
 })
 
 function fromBase32(text: string): Uint8Array {

@@ -34,14 +34,14 @@ export function ErasureNotice({ detail: { evidence, erasure } }: { detail: Event
           )}
         </span>
       )}
+      Nobody can open what was sealed; that it happened is proven as before.
       {leafIndex === null ? (
-        'Its keys are destroyed; the tables are still being cleaned.'
+        ' The tables are still being cleaned.'
       ) : (
-        <Link href={leafLink(at)} className="inline-block min-h-6 text-accent underline">
+        <Link href={leafLink(at)} className="block w-fit min-h-6 text-accent underline">
           Recorded as leaf {leafIndex.toLocaleString('en')}
         </Link>
-      )}{' '}
-      Nobody can open what was sealed; that it happened is proven as before.
+      )}
     </Notice>
   )
 }

@@ -131,7 +131,10 @@ function Sentence({ event, isErased }: { event: EventFields; isErased: boolean }
     event['event.class'] ??
     'something'
   const steps = [
-    { name: 'who', text: who ?? 'Somebody unnamed' },
+    {
+      name: 'who',
+      text: who ?? (isErased ? 'Somebody whose name was erased' : 'Somebody unnamed'),
+    },
     ...(agent === undefined ? [] : [{ name: 'through', text: agent }]),
     { name: 'what', text: server === undefined ? tool : `${server} / ${tool}` },
   ]

@@ -6,7 +6,7 @@ import { isShortcut } from './typing-target.ts'
 
 const keys = [
   ['/', 'Go to the query'],
-  ['g then e, f, i, s, u, a', 'Explore, Findings, Integrity, Sources, Users, Account'],
+  ['g then e, f, i, s, u, r, a', 'Explore, Findings, Integrity, Sources, Users, Erasures, Account'],
   ['j k or ↓ ↑', 'Move through the rows'],
   ['← →', 'Move through the cells of a row'],
   ['Enter', 'Open the row'],

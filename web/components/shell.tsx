@@ -3,6 +3,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import {
   Activity,
+  Eraser,
   KeyRound,
   LogOut,
   type LucideIcon,
@@ -39,6 +40,7 @@ const places: readonly Place[] = [
   { href: '/integrity', label: 'Integrity', key: 'i', icon: ShieldCheck },
   { href: '/sources', label: 'Sources', key: 's', icon: KeyRound },
   { href: '/users', label: 'Users', key: 'u', icon: Users, roles: ['auditor', 'admin'] },
+  { href: '/erasures', label: 'Erasures', key: 'r', icon: Eraser, roles: ['auditor', 'admin'] },
   { href: '/account', label: 'Account', key: 'a', icon: UserRound },
 ]
 
