@@ -9,6 +9,7 @@ import { Role } from '../../schemas/api/session.ts'
 import { AdministrationReply, UsersReply } from '../../schemas/api/users.ts'
 import { isSealtrailError } from '../../schemas/errors.ts'
 import { eventFieldNames, eventFields } from '../../schemas/event/fields.ts'
+import { defaultRedactionPolicy } from '../../schemas/redaction-policy.ts'
 import { RunningSealtrail } from '../fixtures/running-sealtrail.ts'
 import { aUser, postJson, SignedIn } from '../fixtures/signed-in.ts'
 
@@ -280,6 +281,13 @@ test('an admin of another log reads nothing of the first one, by no route and no
     [`/api/v1/source-keys/${source}/revoke`, { expectedVersion: 1 }],
     [`/api/v1/sources/${source}/quota`, { quota: null, expectedVersion: 0 }],
     [`/api/v1/redaction-policies/${source}`, { policy: null, expectedVersion: 0 }],
+    [`/api/v1/redaction-policies/${source}/preview`, { policy: defaultRedactionPolicy }],
+    [`/api/v1/sources/${source}/certificate`, { certificate: null, expectedVersion: 0 }],
+    [`/api/v1/source-keys/${source}/rotate`, { overlapSeconds: 60, expectedVersion: 1 }],
+    ['/api/v1/erasures/preview', { target: { kind: 'event', eventId: event } }],
+    ['/api/v1/erasures', { target: { kind: 'event', eventId: event }, ground: 'other' }],
+    [`/api/v1/users/${user}/remove-totp`, { expectedVersion: 2 }],
+    [`/api/v1/users/${user}/enable`, { expectedVersion: 2 }],
     [`/api/v1/users/${user}/disable`, { expectedVersion: 2 }],
     [`/api/v1/users/${user}/role`, { role: 'admin', expectedVersion: 2 }],
     [`/api/v1/users/${user}/password-link`, { expectedVersion: 2 }],
