@@ -18,9 +18,20 @@ export const RotateReply = z.strictObject({
 /** On the control socket only: whoever may open it is the operator. */
 export function signingKeyRoute(control: FastifyInstance, core: Core): void {
   control.post('/control/rotate-signing-key', async (request) => {
-    const { logId, overlapDays } = RotateRequest.parse(request.body)
+    const { logId, overlapDays } = rotationOf(request.body)
     if (!(await core.api.storage.logIds()).includes(logId))
       throw new SealtrailError('NOT_FOUND', `there is no log ${logId}`)
     return core.rotateKey(logId, Math.round(overlapDays * dayMs))
   })
+}
+
+/** @throws SealtrailError `REQUEST_INVALID` */
+function rotationOf(body: unknown): z.infer<typeof RotateRequest> {
+  const parsed = RotateRequest.safeParse(body)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new SealtrailError(
+    'REQUEST_INVALID',
+    `${issue?.path.join('.') ?? 'the body'}: ${issue?.message ?? 'is not valid'}`,
+  )
 }

@@ -1,3 +1,4 @@
+import { personalDataKinds } from '../../schemas/redaction-policy.ts'
 import { credentialNames, type NameJudgement } from './name-judgement.ts'
 import type { PathRules } from './path-rules.ts'
 import type { PersonalDataRule } from './personal-data-rules.ts'
@@ -55,7 +56,8 @@ export function createRedactionPass(
     redactions,
     replace(path, kind, secret) {
       note(path, kind, 'replaced')
-      return redactionMarker(kind, token?.(kind, secret))
+      // Every source of a log has the token key: of a value that can be guessed by trial, a token would tell it.
+      return redactionMarker(kind, isPersonal(kind) ? undefined : token?.(kind, secret))
     },
     hash(path, value) {
       note(path, 'policy', 'hashed')
@@ -69,6 +71,12 @@ export function createRedactionPass(
       note(path, 'entropy', 'hint')
     },
   }
+}
+
+const personalKinds: ReadonlySet<string> = new Set(personalDataKinds)
+
+function isPersonal(kind: string): boolean {
+  return personalKinds.has(kind)
 }
 
 /** Reference token of RFC 6901. */

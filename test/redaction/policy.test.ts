@@ -91,9 +91,7 @@ describe('paths of a policy', () => {
     const number: ObservedEvent = { ...base, 'gen_ai.tool.call.result': 4111111111111111 }
     const dropped = redactorWith([{ path: '/gen_ai.tool.call.result', action: 'drop' }])
     expect(dropped.redactEvent(number)['gen_ai.tool.call.result']).toBe('[redacted:dropped]')
-    expect(redactorWith([]).redactEvent(number)['gen_ai.tool.call.result']).toMatch(
-      /^\[redacted:card:/,
-    )
+    expect(redactorWith([]).redactEvent(number)['gen_ai.tool.call.result']).toBe('[redacted:card]')
   })
 
   it('identity is hashed or dropped by its path only, never because it looks like personal data', () => {
