@@ -10,14 +10,23 @@ export async function runErasure(
   body: unknown,
   onStep: (step: ErasureStep) => void,
 ): Promise<ErasureEnd> {
-  for await (const line of requestLines(ErasureProgress, path, { method: 'POST', body })) {
-    if (line.kind === 'progress') onStep(line)
-    else if (line.kind === 'problem') throw problemOf(line.code, line.detail)
-    else return line
+  let begun = false
+  try {
+    for await (const line of requestLines(ErasureProgress, path, { method: 'POST', body })) {
+      begun = true
+      if (line.kind === 'progress') onStep(line)
+      else if (line.kind === 'problem') throw problemOf(line.code, line.detail)
+      else return line
+    }
+  } catch (cause) {
+    // A connection that breaks off between two lines says nothing of what was ordered.
+    if (cause instanceof ApiError || !begun) throw cause
   }
   throw problemOf(
     'INTERNAL',
-    'the answer broke off. What was ordered goes on: the list below says how far it is',
+    path === '/api/v1/erasures'
+      ? 'the answer broke off. What was ordered goes on: the list below says how far it is'
+      : 'the answer broke off, and nothing was erased; try again in a moment',
   )
 }
 
