@@ -11,6 +11,7 @@ import {
   type KafkaClient,
   type KafkaSasl,
   type KafkaTls,
+  whenSettled,
 } from './kafka-client.ts'
 import { KafkaDelivery } from './kafka-consumer.ts'
 import { asBusError, KafkaAppender } from './kafka-producer.ts'
@@ -48,7 +49,7 @@ export async function openKafkaBus(options: KafkaBusOptions): Promise<EventBus> 
   const appender = new KafkaAppender(client, topicOptions.topic)
   try {
     await admin.connect()
-    const identity = await ensureTopic(admin, topicOptions)
+    const identity = await whenSettled(() => ensureTopic(admin, topicOptions))
     await appender.connect()
     const identify = () => checkTopic(admin, topicOptions)
     return new KafkaBus({ options, client, admin, appender, identity, identify })

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type ConnectionOptions, connect } from 'node:tls'
 import kafkajs, {
   type Admin,
@@ -185,4 +186,30 @@ const lastingNames: ReadonlySet<string> = new Set([
 export function isLastingKafkaError(error: unknown): boolean {
   for (const name of kafkaErrorNames(error)) if (lastingNames.has(name)) return true
   return false
+}
+
+/** What a broker answers while a topic becomes known to it, or while it loads a group: both are over in seconds. */
+const settlingTypes: readonly string[] = [
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'GROUP_LOAD_IN_PROGRESS',
+  'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'NOT_COORDINATOR_FOR_GROUP',
+]
+const settlingMs = 30_000
+const settlingPauseMs = 250
+
+/** Asks again while the cluster settles, at most half a minute: a start beside a fresh broker is no reason to end. */
+export async function whenSettled<T>(ask: () => Promise<T>): Promise<T> {
+  const untilMs = performance.now() + settlingMs
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      const names = kafkaErrorNames(error)
+      const passes = settlingTypes.some((type) => names.has(type))
+      if (!passes || performance.now() > untilMs) throw error
+      await delay(settlingPauseMs)
+    }
+  }
 }

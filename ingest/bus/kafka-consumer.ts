@@ -21,6 +21,7 @@ import {
   type KafkaConsumer,
   type KafkaMessage,
   typedCause,
+  whenSettled,
 } from './kafka-client.ts'
 import type { TopicIdentity } from './kafka-topic.ts'
 
@@ -119,10 +120,8 @@ export class KafkaDelivery implements BusConsumer {
   }
 
   async groupOffsets(): Promise<ReadonlyMap<number, GroupOffset>> {
-    const stored = await this.options.admin.fetchOffsets({
-      groupId: this.options.groupId,
-      topics: [this.topic],
-    })
+    const { admin, groupId } = this.options
+    const stored = await whenSettled(() => admin.fetchOffsets({ groupId, topics: [this.topic] }))
     return new Map(
       stored[0]?.partitions.map(({ partition, offset, metadata }) => [
         partition,
