@@ -55,7 +55,6 @@ export const errorCatalogue = {
   STORE_MIGRATION_FAILED: { status: 500, title: 'A migration of the columnar store failed' },
   QUERY_TOO_EXPENSIVE: { status: 422, title: 'The query needs more than it is allowed' },
   // -- collectors
-  SPOOL_FULL: { status: 503, title: 'The spool of a collector is full' },
   TAP_COMMAND_FAILED: { status: 500, title: 'The wrapped command could not be started' },
   // -- anything else
   INTERNAL: { status: 500, title: 'An unexpected error' },
